@@ -1,0 +1,94 @@
+"""What the rooms hand to each other: plain values, checked when they are made, never changed."""
+
+import hashlib
+from enum import StrEnum
+from typing import Annotated
+
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints
+
+Id = Annotated[str, StringConstraints(min_length=1, max_length=500, strip_whitespace=True)]
+"""An id as the source gave it: may hold `/` and spaces, means nothing to us, never becomes a path."""
+
+
+class Value(BaseModel):
+    """A value object: immutable, comparable, and nothing unknown in it."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class Manga(Value):
+    """A manga as a source lists it. Texts are plain, as the source has them: escape them before showing."""
+
+    source: str
+    id: Id
+    title: str
+    alt_titles: tuple[str, ...] = ()
+    authors: tuple[str, ...] = ()
+    description: str = ""
+    year: int | None = None
+    status: str = ""
+    languages: tuple[str, ...] = ()
+    cover_url: str | None = None
+    url: str | None = None
+
+
+class Chapter(Value):
+    """A chapter of a manga.
+
+    `number` is the field's decimal notation ("12", "12.5"); None where there is none (a oneshot, an extra).
+    """
+
+    id: Id
+    number: str | None = None
+    volume: str | None = None
+    title: str = ""
+    language: str | None = None
+    groups: tuple[str, ...] = ()
+
+    @property
+    def label(self) -> str:
+        """What a button or a list calls it: its number, else its title, else its id."""
+        return self.number or self.title or self.id
+
+
+class MangaDetails(Value):
+    """A manga and its chapters in reading order, oldest first."""
+
+    manga: Manga
+    chapters: tuple[Chapter, ...]
+
+
+class SearchPage(Value):
+    """One page of search results; `has_more` says whether asking for the next page makes sense."""
+
+    mangas: tuple[Manga, ...]
+    has_more: bool = False
+
+
+class Page(Value):
+    """Where one page's bytes are, in the terms of the source that named it; `headers` go with the request."""
+
+    address: str
+    headers: dict[str, str] = Field(default_factory=dict)
+
+
+class ArchiveFormat(StrEnum):
+    ZIP = "zip"
+
+
+class DownloadRequest(Value):
+    """What one job downloads. Two requests with the same `key` are the same job.
+
+    `part_limit` is the largest size of one file in bytes; a larger archive is written as several.
+    """
+
+    source: str
+    title: str
+    manga_id: str | None = None
+    chapters: tuple[Chapter, ...]
+    format: ArchiveFormat = ArchiveFormat.ZIP
+    part_limit: int = Field(default=50_000_000, gt=0)
+
+    @property
+    def key(self) -> str:
+        return hashlib.sha256(self.model_dump_json().encode()).hexdigest()[:32]

@@ -1,0 +1,53 @@
+"""What a source is: a place that finds manga, lists chapters and hands out pages.
+
+An adapter promises, and the contract test (`tests/tasks/sources/contract.py`) checks:
+
+* Nothing found is an empty `SearchPage`, never an error; a source that cannot be asked is a `SourceDown`, one that
+  answers nonsense a `SourceFailed`, an id it denies a `NotFound`, a chapter without pages a `NoPages`.
+* Every error of it is a `SourceError` or `PageError` with `source=<name>` in its detail.
+* Every request it makes has a timeout, is tried again where that helps, obeys Retry-After, and tells who is asking.
+* Chapters come in reading order, without doubles; numbers are decimals as text ("7", "10.5") or None.
+* Ids go back into it as they came out, whatever they hold; no text of a person reaches a URL or a path unescaped.
+"""
+
+from collections.abc import AsyncIterator, Sequence
+from typing import Protocol
+
+from tasks.models import MangaDetails, Page, SearchPage
+
+
+class Source(Protocol):
+    """One place to get manga from; safe to use from many coroutines at once."""
+
+    @property
+    def number(self) -> int:
+        """Stable number a person may type; unique among the sources."""
+
+    @property
+    def name(self) -> str:
+        """Stable name a person may type, lower case; unique among the sources."""
+
+    async def search(self, query: str, page: int = 1) -> SearchPage:
+        """Find manga by title; pages count from 1."""
+
+    async def details(self, manga_id: str) -> MangaDetails:
+        """The manga of that id with all its chapters."""
+
+    async def locate(self, chapter_ids: Sequence[str]) -> MangaDetails:
+        """What can be known of chapters by their ids alone, in the order given.
+
+        Where the source has no look-up by chapter id, titles and numbers are read off the ids; whether such an id exists
+        shows only in `pages`.
+        """
+
+    async def pages(self, chapter_id: str) -> tuple[Page, ...]:
+        """The chapter's pages in reading order, at least one."""
+
+    def read(self, page: Page) -> AsyncIterator[bytes]:
+        """The page's bytes in chunks, one attempt: who reads tries again by `PageError.retry_helps`.
+
+        Raises `PageError` before or between chunks; a body shorter than announced is a `PageBroken`.
+        """
+
+    async def check(self) -> None:
+        """Return when the source answers; the cheapest request it has. Raises `SourceError`."""
