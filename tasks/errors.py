@@ -38,8 +38,8 @@ class ManhwaError(Exception):
     code: ClassVar[str] = "error"
     retry_helps: ClassVar[bool] = False
 
-    def __init__(self, message: str = "", **detail: str | int) -> None:
-        super().__init__(message or type(self).__name__)
+    def __init__(self, message: str = "", /, **detail: str | int) -> None:
+        super().__init__(message or self.code)
         self.detail: dict[str, str | int] = detail
         self.retry_after: float | None = None
         """Seconds the other side asked us to wait before the next try; None = it did not say."""

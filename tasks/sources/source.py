@@ -10,7 +10,7 @@ An adapter promises, and the contract test (`tests/tasks/sources/contract.py`) c
 * Ids go back into it as they came out, whatever they hold; no text of a person reaches a URL or a path unescaped.
 """
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncGenerator, Sequence
 from typing import Protocol
 
 from tasks.models import MangaDetails, Page, SearchPage
@@ -43,7 +43,7 @@ class Source(Protocol):
     async def pages(self, chapter_id: str) -> tuple[Page, ...]:
         """The chapter's pages in reading order, at least one."""
 
-    def read(self, page: Page) -> AsyncIterator[bytes]:
+    def read(self, page: Page) -> AsyncGenerator[bytes, None]:
         """The page's bytes in chunks, one attempt: who reads tries again by `PageError.retry_helps`.
 
         Raises `PageError` before or between chunks; a body shorter than announced is a `PageBroken`.

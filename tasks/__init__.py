@@ -1,0 +1,1 @@
+"""The download queue: `celery -A tasks` finds its app in `tasks.celery`."""

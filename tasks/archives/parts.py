@@ -1,0 +1,84 @@
+"""Which pages go into which file, when one file may not be larger than the chat takes."""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from tasks.models import Chapter
+
+ENTRY_OVERHEAD = 1000
+"""Bytes an archive spends on a page besides the page: two headers with its name, and its line of the manifest."""
+ARCHIVE_OVERHEAD = 20_000
+"""Bytes every archive spends at least, most of it the manifest's head."""
+
+
+@dataclass(frozen=True)
+class PageFile:
+    """A whole page on disk: its number in the chapter, from 1, and its size in bytes."""
+
+    number: int
+    path: Path
+    size: int
+
+
+@dataclass(frozen=True)
+class ChapterPages:
+    """A chapter with the pages of it that are there, of `total`; `folder` is its name in the archive."""
+
+    chapter: Chapter
+    folder: str
+    total: int
+    pages: Sequence[PageFile]
+
+
+@dataclass
+class Part:
+    """What one file holds."""
+
+    chapters: list[ChapterPages] = field(default_factory=list)
+
+    @property
+    def labels(self) -> list[str]:
+        return [chapter.chapter.label for chapter in self.chapters]
+
+    @property
+    def pages(self) -> int:
+        return sum(len(chapter.pages) for chapter in self.chapters)
+
+
+def plan(chapters: Iterable[ChapterPages], limit: int) -> list[Part]:
+    """Deal chapters out to as few files of at most `limit` bytes as their order allows.
+
+    A chapter is cut only where it does not fit into a file of its own. Sizes are those of stored, uncompressed pages. A
+    page larger than `limit` would make a file that is larger too: the download refuses such pages.
+    """
+    parts: list[Part] = []
+    room = 0
+    for whole in chapters:
+        for piece in _pieces(whole, limit - ARCHIVE_OVERHEAD):
+            size = _size(piece.pages)
+            if not parts or size > room:
+                parts.append(Part())
+                room = limit - ARCHIVE_OVERHEAD
+            parts[-1].chapters.append(piece)
+            room -= size
+    return parts
+
+
+def _pieces(whole: ChapterPages, room: int) -> list[ChapterPages]:
+    if _size(whole.pages) <= room:
+        return [whole]
+    runs: list[list[PageFile]] = []
+    left = 0
+    for page in whole.pages:
+        size = _size([page])
+        if not runs or size > left:
+            runs.append([])
+            left = room
+        runs[-1].append(page)
+        left -= size
+    return [ChapterPages(whole.chapter, whole.folder, whole.total, run) for run in runs]
+
+
+def _size(pages: Iterable[PageFile]) -> int:
+    return sum(page.size + ENTRY_OVERHEAD for page in pages)

@@ -1,0 +1,96 @@
+"""The ZIP: a folder for each chapter, the pages' own bytes, `manifest.json`. Same input, same bytes."""
+
+import hashlib
+import json
+import os
+import zipfile
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from tasks.archives.parts import ChapterPages, PageFile, Part
+from tasks.jobs.job import Missing
+from tasks.models import DownloadRequest
+
+CHUNK = 1 << 20
+MANIFEST = "manifest.json"
+EPOCH = (1980, 1, 1, 0, 0, 0)
+"""The oldest time a ZIP can tell: every entry has it, so that the time of packing leaves no trace."""
+
+
+@dataclass(frozen=True)
+class Archive:
+    """What one archive says of itself: the `number`th of `total` files that answer to a request."""
+
+    request: DownloadRequest
+    part: Part
+    missing: Sequence[Missing]
+    number: int
+    total: int
+
+
+def write_zip(archive: Archive, unfinished: Path, file: Path) -> None:
+    """Write the archive to `unfinished`, read it back, and rename it to `file`.
+
+    Blocks for as long as it takes: call it in a thread. Raises `OSError`.
+    """
+    with zipfile.ZipFile(unfinished, "w", zipfile.ZIP_STORED) as target:
+        chapters = [_write_chapter(target, chapter) for chapter in archive.part.chapters]
+        text = json.dumps(_manifest(archive, chapters), ensure_ascii=False, indent=1, sort_keys=True)
+        target.writestr(_entry(MANIFEST), text)
+    _validate(unfinished)
+    unfinished.rename(file)
+
+
+def _entry(name: str) -> zipfile.ZipInfo:
+    entry = zipfile.ZipInfo(name, EPOCH)
+    entry.create_system = 3  # Unix, wherever it is written
+    entry.external_attr = 0o644 << 16
+    return entry
+
+
+def _write_chapter(archive: zipfile.ZipFile, chapter: ChapterPages) -> dict[str, Any]:
+    digits = max(3, len(str(chapter.total)))
+    files = [
+        _write_page(archive, f"{chapter.folder}/{page.number:0{digits}}{page.path.suffix}", page)
+        for page in chapter.pages
+    ]
+    return {
+        **chapter.chapter.model_dump(include={"id", "number", "volume", "title", "language", "groups"}),
+        "page_count": chapter.total,
+        "files": files,
+    }
+
+
+def _write_page(archive: zipfile.ZipFile, name: str, page: PageFile) -> dict[str, Any]:
+    digest = hashlib.sha256()
+    entry = _entry(name)
+    entry.file_size = page.size  # lets zipfile choose ZIP64 for what is that large
+    with page.path.open("rb") as source, archive.open(entry, "w") as target:
+        while chunk := source.read(CHUNK):
+            digest.update(chunk)
+            target.write(chunk)
+    return {"name": name, "size": page.size, "sha256": digest.hexdigest()}
+
+
+def _manifest(archive: Archive, chapters: Sequence[dict[str, Any]]) -> dict[str, Any]:
+    return {
+        "source": archive.request.source,
+        "manga_id": archive.request.manga_id,
+        "title": archive.request.title,
+        "part": archive.number,
+        "parts": archive.total,
+        "page_count": archive.part.pages,
+        "chapters": chapters,
+        "missing": [one.model_dump(mode="json") for one in archive.missing],
+    }
+
+
+def _validate(path: Path) -> None:
+    with zipfile.ZipFile(path) as archive:
+        broken = archive.testzip()
+    if broken:
+        raise OSError(f"{broken} can't be read back from {path.name}")
+    with path.open("rb") as file:
+        os.fsync(file.fileno())

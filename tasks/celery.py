@@ -1,0 +1,60 @@
+"""The Celery app: `celery -A tasks worker -Q downloads`, `-Q cleanup`, `celery -A tasks beat`."""
+
+from celery import Celery
+from kombu import Queue
+
+from tasks.dispatch import CLEAN_UP_TASK, CLEANUP, DOWNLOAD_TASK, DOWNLOADS
+from tasks.settings import SettingsError, task_settings
+
+SWEEP_TASK = "tasks.sweep"
+SWEEP_SECONDS = 60.0
+
+
+def _app() -> Celery:
+    settings = task_settings()
+    app = Celery("tasks", include=["tasks.worker"])
+    app.conf.update(
+        broker_url=settings.broker_url,
+        result_backend=settings.result_backend,
+        task_queues=[Queue(DOWNLOADS), Queue(CLEANUP)],
+        task_default_queue=DOWNLOADS,
+        task_create_missing_queues=False,
+        task_routes={
+            DOWNLOAD_TASK: {"queue": DOWNLOADS},
+            CLEAN_UP_TASK: {"queue": CLEANUP},
+            SWEEP_TASK: {"queue": CLEANUP},
+        },
+        beat_schedule={"sweep": {"task": SWEEP_TASK, "schedule": SWEEP_SECONDS, "options": {"expires": SWEEP_SECONDS}}},
+        task_serializer="json",
+        result_serializer="json",
+        accept_content=["json"],
+        task_acks_late=True,
+        worker_prefetch_multiplier=1,
+        task_reject_on_worker_lost=True,
+        task_time_limit=settings.task_time_limit,
+        task_soft_time_limit=settings.task_soft_time_limit,
+        result_expires=24 * 3600,
+        # Without it a task that ends while Redis is away becomes a FAILURE, though its work is done.
+        result_backend_always_retry=True,
+        result_backend_max_sleep_between_retries_ms=500,
+        broker_connection_retry_on_startup=True,
+        broker_connection_max_retries=None,
+        broker_transport_options={
+            # Above the hard limit, or a running job's message would be given to a second worker.
+            "visibility_timeout": max(3600, 2 * settings.task_time_limit),
+            "unacked_restore_interval": 5,
+            "unacked_restore_throttle": 1,
+        },
+        # True would leave the message of a cancelled task unacknowledged for the whole visibility timeout.
+        worker_cancel_long_running_tasks_on_connection_loss=False,
+        worker_soft_shutdown_timeout=1.0,
+        worker_redirect_stdouts=False,
+    )
+    return app
+
+
+try:
+    app = _app()
+except SettingsError as error:
+    # Celery's command line would show a traceback; one line says it.
+    raise SystemExit(f"Wrong setting: {error}") from None

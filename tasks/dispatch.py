@@ -1,0 +1,107 @@
+"""The front door of the queue: the only code that puts jobs and clean-ups into it."""
+
+import asyncio
+import logging
+from collections.abc import AsyncIterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+
+from celery import Celery
+from kombu.exceptions import OperationalError
+
+from tasks.errors import NoChapters, TooManyChapters
+from tasks.jobs.job import Job
+from tasks.jobs.store import JobStore
+from tasks.models import DownloadRequest
+from tasks.settings import TaskSettings
+
+log = logging.getLogger(__name__)
+
+DOWNLOADS = "downloads"
+CLEANUP = "cleanup"
+DOWNLOAD_TASK = "tasks.download"
+CLEAN_UP_TASK = "tasks.clean_up"
+PUBLISH_RETRIES = {"max_retries": 20, "interval_start": 0.1, "interval_step": 0.2, "interval_max": 0.5}
+"""Sits out a restart of Redis of about ten seconds; after that the supervisor sends the message."""
+
+
+@dataclass(frozen=True)
+class Submitted:
+    """The job that does a request; `joined` = it was on its way, or ready, before."""
+
+    job_id: str
+    joined: bool
+
+
+class Dispatch:
+    """Takes requests in, cancels jobs, orders clean-ups. Get one from `open_dispatch`."""
+
+    def __init__(self, settings: TaskSettings, store: JobStore, celery: Celery, publisher: ThreadPoolExecutor) -> None:
+        self._settings = settings
+        self._store = store
+        self._celery = celery
+        self._publisher = publisher
+
+    async def submit(self, request: DownloadRequest, requester: str) -> Submitted:
+        """Start a job for the request, or join the one that does the same. Once it returns, the job is on record.
+
+        Chapters named twice count once. Raises `NoChapters`, `TooManyChapters`, `TooManyJobs`.
+        """
+        request = request.model_copy(update={"chapters": tuple({c.id: c for c in request.chapters}.values())})
+        if not request.chapters:
+            raise NoChapters
+        if len(request.chapters) > self._settings.max_chapters_per_job:
+            raise TooManyChapters(asked=len(request.chapters), limit=self._settings.max_chapters_per_job)
+        limit = self._settings.max_active_jobs_per_user
+        job_id, how = await self._store.create_or_join(request, requester, limit)
+        log.info("job %s: %s by %s, %s chapters of %s", job_id, how, requester, len(request.chapters), request.source)
+        if how == "created":
+            await self._send_download(job_id, 1)
+        return Submitted(job_id, joined=how == "joined")
+
+    async def send_again(self, job: Job) -> bool:
+        """Send an open job that no worker has once more; False if a worker has it after all, or it ended."""
+        attempt = await self._store.requeue(job.id)
+        if attempt:
+            log.warning("job %s: sent again, attempt %s", job.id, attempt)
+            await self._send_download(job.id, attempt)
+        return bool(attempt)
+
+    async def cancel(self, job_id: str, by: str) -> bool:
+        """End the job for everyone; False if it had ended before. Its worker stops within about a second."""
+        cancelled = await self._store.cancel(job_id, by)
+        if cancelled:
+            log.info("job %s: cancelled by %s", job_id, by)
+            await self.clean_up(job_id)
+        return cancelled
+
+    async def clean_up(self, job_id: str) -> None:
+        """Queue the removal of the job's files, which nobody waits for any more."""
+        await self._send(CLEAN_UP_TASK, job_id, f"{job_id}.clean-up", CLEANUP)
+
+    async def _send_download(self, job_id: str, attempt: int) -> None:
+        await self._send(DOWNLOAD_TASK, job_id, f"{job_id}.{attempt}", DOWNLOADS)
+
+    async def _send(self, task: str, job_id: str, task_id: str, queue: str) -> None:
+        def publish() -> None:
+            self._celery.send_task(
+                task, args=[job_id], task_id=task_id, queue=queue, retry=True, retry_policy=PUBLISH_RETRIES
+            )
+
+        try:
+            await asyncio.get_running_loop().run_in_executor(self._publisher, publish)
+        except OperationalError:
+            # The record is there, and the supervisor or the sweep acts on it: the message was only a hint.
+            log.warning("job %s: the queue did not take %s", job_id, task)
+
+
+@asynccontextmanager
+async def open_dispatch(settings: TaskSettings, store: JobStore) -> AsyncIterator[Dispatch]:
+    """The front door, with its own connection to the broker."""
+    # Without a result backend: with one, a sender hangs for 19 s at a time while Redis is away.
+    with Celery("dispatch", backend="disabled://", set_as_current=False) as celery:
+        celery.conf.update(broker_url=settings.broker_url, task_serializer="json", accept_content=["json"])
+        # One thread, so one connection; sending waits for Redis, which must not hold up the event loop.
+        with ThreadPoolExecutor(1, thread_name_prefix="publisher") as publisher:
+            yield Dispatch(settings, store, celery, publisher)

@@ -1,0 +1,50 @@
+"""Removes what jobs leave on disk: at once when a job's files were collected, by a sweep what dead processes left."""
+
+import logging
+import time
+
+from tasks.jobs.job import Job, JobState
+from tasks.jobs.store import JobStore
+from tasks.resources import open_redis
+from tasks.settings import TaskSettings
+from tasks.workspace import Workspace
+
+log = logging.getLogger(__name__)
+
+UNCOLLECTED_SECONDS = 24 * 3600
+"""Ready files that nobody fetched for so long go."""
+
+
+def is_stale(job: Job | None, now: float) -> bool:
+    """May the folder of this job go? None = no record of it. Nobody may be working at it, which is asked apart."""
+    if job is None:
+        return True
+    if job.state is JobState.READY:
+        return now - (job.ended_at or job.created_at) > UNCOLLECTED_SECONDS
+    return not job.state.is_open
+
+
+async def clean_up(job_id: str, settings: TaskSettings) -> None:
+    """The files of the job went where they were wanted: remove them. An open job is left alone."""
+    async with open_redis(settings.redis_url) as redis:
+        store = JobStore(redis)
+        await store.collect(job_id)
+        await _remove_if_stale(job_id, store, Workspace(settings))
+
+
+async def sweep(settings: TaskSettings) -> int:
+    """Remove every folder that no live job needs; how many went."""
+    workspace = Workspace(settings)
+    async with open_redis(settings.redis_url) as redis:
+        store = JobStore(redis)
+        return sum([await _remove_if_stale(job_id, store, workspace) for job_id in workspace.job_ids()])
+
+
+async def _remove_if_stale(job_id: str, store: JobStore, workspace: Workspace) -> bool:
+    # The lease is asked for after the record: a worker of an ended job still holds it while it leaves the folder.
+    if not is_stale(await store.read(job_id), time.time()) or await store.has_lease(job_id):
+        return False
+    await store.collect(job_id)
+    workspace.remove(job_id)
+    log.info("job %s: folder removed", job_id)
+    return True

@@ -1,0 +1,110 @@
+"""A job: one request on its way to files. The record in Redis is the truth about it; this is its shape.
+
+queued ──▶ downloading ──▶ packing ──▶ ready ──▶ collected
+  ▲ ╰───────────╮╰────────────╮╰───────────────▶ failed
+  ╰── worker lost or stopped ─╯      any but an ended one ──▶ cancelled
+"""
+
+from enum import StrEnum
+
+from pydantic import Field
+
+from tasks.models import DownloadRequest, Value
+
+
+class JobState(StrEnum):
+    QUEUED = "queued"
+    DOWNLOADING = "downloading"
+    PACKING = "packing"
+    READY = "ready"
+    """The files are in the workspace and wait to be sent."""
+    COLLECTED = "collected"
+    """The files went where they were wanted and are removed or about to be."""
+    FAILED = "failed"
+    CANCELLED = "cancelled"
+
+    @property
+    def is_open(self) -> bool:
+        """A worker still has something to do for it."""
+        return self in {JobState.QUEUED, JobState.DOWNLOADING, JobState.PACKING}
+
+
+class Progress(Value):
+    """How far a job is. `percent` counts chapters evenly, each by its pages, as their number is known one by one."""
+
+    chapters_done: int = 0
+    chapters_total: int = 0
+    chapter: str = ""
+    """Label of the chapter whose pages arrive now."""
+    pages_done: int = 0
+    pages_total: int = 0
+    """Pages of the chapters whose page lists are known by now."""
+    bytes: int = 0
+    percent: int = 0
+    bytes_per_second: int = 0
+    seconds_left: int | None = None
+    resumed_at: int = 0
+    """Pages that an earlier attempt left on disk; 0 = started from nothing."""
+
+
+class Failure(Value):
+    """Why something was not had: an error's `code` and `detail`."""
+
+    code: str
+    detail: dict[str, str | int] = Field(default_factory=dict)
+
+
+class Missing(Value):
+    """What a chapter lacks. `pages` count from 1; none named = the whole chapter."""
+
+    chapter_id: str
+    chapter: str
+    pages: tuple[int, ...] = ()
+    failure: Failure
+
+
+class ArchiveFile(Value):
+    """One finished file of a job: its `name` in the job's folder, and what is inside."""
+
+    name: str
+    size: int
+    chapters: tuple[str, ...]
+    pages: int
+
+
+class Result(Value):
+    """What a job came to."""
+
+    files: tuple[ArchiveFile, ...]
+    missing: tuple[Missing, ...] = ()
+
+    @property
+    def pages(self) -> int:
+        return sum(file.pages for file in self.files)
+
+
+class Job(Value):
+    """A job's record. Times are Unix seconds."""
+
+    id: str
+    state: JobState
+    request: DownloadRequest
+    requester: str
+    """Who counts it against their quota, such as `telegram:42`."""
+    key: str
+    attempt: int
+    fence: int
+    tries: int = 0
+    """Workers that took it and did not give it back in good order."""
+    created_at: float
+    started_at: float | None = None
+    ended_at: float | None = None
+    progress: Progress = Progress()
+    result: Result | None = None
+    error: Failure | None = None
+    cancelled_by: str | None = None
+
+    @property
+    def celery_id(self) -> str:
+        """Celery's id of the newest message; another one for each attempt, as Celery never leaves SUCCESS again."""
+        return f"{self.id}.{self.attempt}"

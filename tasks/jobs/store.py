@@ -1,0 +1,191 @@
+"""The jobs' records in Redis. Every write that decides something is one call of `moves.lua`; keys are told there."""
+
+import json
+import secrets
+import time
+from collections.abc import AsyncIterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal, cast
+
+from redis.asyncio import Redis
+
+from tasks.errors import JobCancelled, LeaseLost, TooManyJobs
+from tasks.jobs.job import Failure, Job, Progress, Result
+from tasks.models import DownloadRequest
+
+PREFIX = "manhwa:"
+LEASE_SECONDS = 6.0
+"""A worker that did not renew for this long is taken for dead; workers renew about once a second."""
+MAX_ATTEMPTS = 5
+"""Workers a job may take with it before it is given up."""
+KEEP_ENDED_SECONDS = 7 * 24 * 3600
+"""How long an ended job's record can still be read."""
+QUEUE = "downloads"
+"""Celery's list of messages that no worker has taken yet."""
+JSON_FIELDS = ("request", "progress", "result", "error")
+
+
+@dataclass(frozen=True)
+class Lease:
+    """The right to work at a job; every write with it is refused once another worker has a younger fence."""
+
+    job_id: str
+    fence: int
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where a queued job stands: `position` counts from 1, `wait` is a guess in seconds, None = no guess yet."""
+
+    position: int
+    wait: int | None
+
+
+class JobStore:
+    """Reads and moves jobs. Raises redis errors when the server stays away longer than the client waits."""
+
+    def __init__(self, redis: Redis) -> None:
+        self._redis = redis
+        self._moves = redis.register_script(Path(__file__).with_name("moves.lua").read_text())
+        self._process = secrets.token_hex(8)
+
+    async def _move(self, *arguments: str | float) -> Any:
+        # What each move answers stands in its line in moves.lua.
+        return await self._moves(keys=[PREFIX], args=list(arguments))
+
+    async def create_or_join(
+        self, request: DownloadRequest, requester: str, max_active: int
+    ) -> tuple[str, Literal["created", "joined"]]:
+        """The id of the job for this request: a new one, or the one that is already on its way or ready.
+
+        Raises `TooManyJobs` when a new one would be the person's `max_active` + 1st.
+        """
+        answer = await self._move(
+            "create",
+            secrets.token_hex(8),
+            request.key,
+            requester,
+            request.model_dump_json(),
+            time.time(),
+            max_active,
+        )
+        if answer[0] == "too_many":
+            raise TooManyJobs(limit=max_active)
+        return answer[1], answer[0]
+
+    async def read(self, job_id: str) -> Job | None:
+        """The job's record; None if there is none, or not any more."""
+        fields = cast("Mapping[str, str]", await self._redis.hgetall(f"{PREFIX}job:{job_id}"))
+        if "request" not in fields:
+            return None
+        decoded = {name: json.loads(value) if name in JSON_FIELDS else value for name, value in fields.items()}
+        return Job.model_validate({"id": job_id, **decoded})
+
+    async def place(self, job_id: str) -> Place | None:
+        """Where the job stands in line; None if it is not queued."""
+        rank = cast("int | None", await self._redis.zrank(f"{PREFIX}jobs:queued", job_id))
+        if rank is None:
+            return None
+        running = await self._redis.scard(f"{PREFIX}jobs:open") - await self._redis.zcard(f"{PREFIX}jobs:queued")
+        usual = await self._redis.get(f"{PREFIX}jobs:usual_seconds")
+        wait = int(float(usual) * (rank + 1) / max(running, 1)) if usual else None
+        return Place(rank + 1, wait)
+
+    async def take_lease(self, job_id: str) -> Lease | None:
+        """The right to work at the job; None if it has ended, was given up, or another worker is at it."""
+        fence = await self._move("take", job_id, time.time(), int(LEASE_SECONDS * 1000), MAX_ATTEMPTS)
+        return Lease(job_id, fence) if fence > 0 else None
+
+    async def keep_lease(self, lease: Lease, progress: Progress | None = None) -> None:
+        """Renew the lease and publish progress. Raises `JobCancelled` or `LeaseLost`: stop and write no more."""
+        text = progress.model_dump_json() if progress else ""
+        _obey(await self._move("keep", lease.job_id, lease.fence, int(LEASE_SECONDS * 1000), text))
+
+    async def start_packing(self, lease: Lease, progress: Progress) -> None:
+        """All pages are there. Raises as `keep_lease`."""
+        _obey(await self._move("pack", lease.job_id, lease.fence, progress.model_dump_json()))
+
+    async def finish(self, lease: Lease, result: Result) -> None:
+        """The files are whole and in place: the job is ready. Raises as `keep_lease`."""
+        await self._finish(lease, "ready", result.model_dump_json())
+
+    async def fail(self, lease: Lease, failure: Failure) -> None:
+        """The job has failed for good. Raises as `keep_lease`."""
+        await self._finish(lease, "failed", failure.model_dump_json())
+
+    async def _finish(self, lease: Lease, state: str, payload: str) -> None:
+        now = time.time()
+        _obey(await self._move("finish", lease.job_id, lease.fence, state, payload, KEEP_ENDED_SECONDS, now))
+
+    async def remember_duration(self, seconds: float) -> None:
+        """Let the guess of waiting times learn from a finished job; need not be exact when two finish at once."""
+        key = f"{PREFIX}jobs:usual_seconds"
+        before = await self._redis.get(key)
+        await self._redis.set(key, seconds if before is None else 0.7 * float(before) + 0.3 * seconds)
+
+    async def drop_lease(self, lease: Lease) -> bool:
+        """Give the job back unfinished: it is queued again for whoever takes it next."""
+        return bool(await self._move("drop", lease.job_id, lease.fence))
+
+    async def requeue(self, job_id: str) -> int:
+        """Queue an open job that no worker has again: its new attempt's number, 0 if a worker has it or it ended."""
+        return int(await self._move("requeue", job_id))
+
+    async def cancel(self, job_id: str, by: str) -> bool:
+        """End the job at once, whoever works at it finds out within a second; False if it had ended before."""
+        return bool(await self._move("cancel", job_id, by, KEEP_ENDED_SECONDS))
+
+    async def collect(self, job_id: str) -> bool:
+        """Nobody waits for the files of a ready job any more; False if it was not ready."""
+        return bool(await self._move("collect", job_id, KEEP_ENDED_SECONDS))
+
+    async def has_lease(self, job_id: str) -> bool:
+        """Whether a worker is at it."""
+        return bool(await self._redis.exists(f"{PREFIX}job:{job_id}:lease"))
+
+    async def may_supervise(self, seconds: float) -> bool:
+        """Whether this process is, for so long from now on, the one that sends lost jobs again."""
+        key, me = f"{PREFIX}supervisor", self._process
+        if await self._redis.set(key, me, nx=True, px=int(seconds * 1000)):
+            return True
+        # Two supervisors for a moment do no harm: sending a job again is atomic.
+        return await self._redis.get(key) == me and bool(await self._redis.pexpire(key, int(seconds * 1000)))
+
+    async def jobs_alone(self) -> list[str]:
+        """Ids of open jobs without a lease whose newest message is not in the queue."""
+        open_ids = sorted(cast("set[str]", await self._redis.smembers(f"{PREFIX}jobs:open")))
+        async with self._redis.pipeline(transaction=False) as pipeline:
+            for job_id in open_ids:
+                pipeline.exists(f"{PREFIX}job:{job_id}:lease")
+            leases = await pipeline.execute() if open_ids else []
+        idle = [job_id for job_id, lease in zip(open_ids, leases, strict=True) if not lease]
+        waiting = await self._waiting() if idle else set()
+        return [job_id for job_id in idle if job_id not in waiting]
+
+    async def _waiting(self) -> set[str]:
+        # Celery's own list, newest message first; its task ids are `<job id>.<attempt>`.
+        messages = cast("list[str]", await self._redis.lrange(QUEUE, 0, -1))
+        return {json.loads(message)["headers"]["id"].partition(".")[0] for message in messages}
+
+    async def newest_event(self) -> str:
+        """Where the stream of events ends now; give it to `events` after reading the records."""
+        newest = await self._redis.xrevrange(f"{PREFIX}jobs:events", count=1)
+        return cast("str", newest[0][0]) if newest else "0-0"
+
+    async def events(self, after: str) -> AsyncIterator[str]:
+        """Ids of jobs whose records changed, as it happens, for ever; some may come twice or be trimmed away unread."""
+        stream = f"{PREFIX}jobs:events"
+        while True:
+            answer = await self._redis.xread({stream: after}, count=1000, block=5000)
+            for _, entries in cast("list[tuple[str, list[tuple[str, dict[str, str]]]]]", answer):
+                for _, fields in entries:
+                    yield fields["job"]
+                after = entries[-1][0]
+
+
+def _obey(answer: str) -> None:
+    if answer == "cancelled":
+        raise JobCancelled
+    if answer == "lost":
+        raise LeaseLost

@@ -1,0 +1,90 @@
+"""Every path below `DATA_DIR/jobs`: one folder for each job, and nothing of a job outside it.
+
+<job id>/pages/<chapter place>/<page>.<type>     whole, checked pages; anything ending in .part is not
+<job id>/files/<name>.zip                        finished archives
+"""
+
+import re
+import shutil
+from dataclasses import dataclass
+from pathlib import Path
+
+from pathvalidate import sanitize_filename
+
+from tasks.settings import TaskSettings
+
+JOB_ID = re.compile(r"[0-9a-f]{16}")
+NAME_BYTES = 200
+"""Longest file or folder name we make; file systems end at 255 bytes, and `.part` and a number may follow."""
+
+
+def safe_name(text: str, fallback: str, limit: int = NAME_BYTES) -> str:
+    """A file name that says `text` on every system: no separators, control or reserved names, at most `limit` bytes."""
+    name = sanitize_filename(" ".join(text.split()), platform="universal").strip(". ")
+    cut = name.encode()[:limit].decode(errors="ignore").strip(". ")
+    return cut or fallback
+
+
+@dataclass(frozen=True)
+class JobFolder:
+    """The folder of one job, as a worker with this `fence` sees it.
+
+    Unfinished files carry the fence in their names: a worker that woke up late can't write into another one's.
+    """
+
+    path: Path
+    fence: int
+
+    def pages_of(self, chapter: int) -> Path:
+        """Where the pages of the chapter at that place of the request are; made if it is not there."""
+        folder = self.path / "pages" / f"{chapter:04}"
+        folder.mkdir(parents=True, exist_ok=True)
+        return folder
+
+    def kept_pages(self, chapter: int) -> dict[int, Path]:
+        """Whole pages of that chapter on disk, by their number."""
+        found = sorted(self.pages_of(chapter).iterdir())
+        return {int(page.stem): page for page in found if page.suffix != ".part"}
+
+    def page_part(self, chapter: int, page: int) -> Path:
+        return self.pages_of(chapter) / f"{page:04}.{self.fence}.part"
+
+    def page(self, chapter: int, page: int, suffix: str) -> Path:
+        return self.pages_of(chapter) / f"{page:04}.{suffix}"
+
+    def file(self, name: str) -> Path:
+        """Where a finished file of that name belongs."""
+        folder = self.path / "files"
+        folder.mkdir(parents=True, exist_ok=True)
+        return folder / name
+
+    def file_part(self, name: str) -> Path:
+        return self.file(f"{name}.{self.fence}.part")
+
+
+class Workspace:
+    """All jobs' folders of one installation."""
+
+    def __init__(self, settings: TaskSettings) -> None:
+        self._jobs = settings.data_path / "jobs"
+
+    def folder(self, job_id: str, fence: int = 0) -> JobFolder:
+        """The job's folder, which need not exist yet. Raises `ValueError` for what is no job id."""
+        if not JOB_ID.fullmatch(job_id):
+            raise ValueError(f"{job_id!r} is no job id")
+        return JobFolder(self._jobs / job_id, fence)
+
+    def job_ids(self) -> list[str]:
+        """Jobs that have a folder."""
+        if not self._jobs.exists():
+            return []
+        return sorted(folder.name for folder in self._jobs.iterdir() if JOB_ID.fullmatch(folder.name))
+
+    def remove(self, job_id: str) -> None:
+        """Remove everything of the job; nothing there is fine."""
+        folder = self.folder(job_id).path
+        if folder.exists():
+            shutil.rmtree(folder, ignore_errors=True)
+            # A worker that was just told to stop may have written once more in between.
+            if folder.exists():
+                shutil.rmtree(folder)
