@@ -22,6 +22,8 @@ DOWNLOADS = "downloads"
 CLEANUP = "cleanup"
 DOWNLOAD_TASK = "tasks.download"
 CLEAN_UP_TASK = "tasks.clean_up"
+NOBODY = "nobody"
+"""Who a job was cancelled by when the last one who waited for it went away."""
 PUBLISH_RETRIES = {"max_retries": 20, "interval_start": 0.1, "interval_step": 0.2, "interval_max": 0.5}
 """Sits out a restart of Redis of about ten seconds; after that the supervisor sends the message."""
 
@@ -73,11 +75,16 @@ class Dispatch:
         cancelled = await self._store.cancel(job_id, by)
         if cancelled:
             log.info("job %s: cancelled by %s", job_id, by)
-            await self.clean_up(job_id)
+            await self._clean_up(job_id)
         return cancelled
 
-    async def clean_up(self, job_id: str) -> None:
-        """Queue the removal of the job's files, which nobody waits for any more."""
+    async def let_go(self, job_id: str) -> None:
+        """Nobody waits for the job any more: end it if it has not ended, and queue the removal of its files."""
+        if not await self._store.collect(job_id):
+            await self._store.cancel(job_id, NOBODY)
+        await self._clean_up(job_id)
+
+    async def _clean_up(self, job_id: str) -> None:
         await self._send(CLEAN_UP_TASK, job_id, f"{job_id}.clean-up", CLEANUP)
 
     async def _send_download(self, job_id: str, attempt: int) -> None:

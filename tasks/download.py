@@ -15,6 +15,7 @@ from tasks.errors import DiskFull, ManhwaError, PageError, PageTooLarge, SourceD
 from tasks.jobs.job import Failure, Missing
 from tasks.jobs.progress import Meter
 from tasks.models import Chapter, Page
+from tasks.sources.http import wait_before_retry
 from tasks.sources.source import Source
 from tasks.workspace import JobFolder
 
@@ -122,7 +123,7 @@ class Downloader:
     async def _fetch_page(self, task: _Task) -> Path:
         part = self._folder.page_part(task.place, task.number)
         try:
-            async for attempt in stamina.retry_context(_wait_before_retry, PAGE_ATTEMPTS, PAGE_TIMEOUT, 0.5, 20.0):
+            async for attempt in stamina.retry_context(wait_before_retry, PAGE_ATTEMPTS, PAGE_TIMEOUT, 0.5, 20.0):
                 with attempt:
                     await self._stream(task.page, part)
                     suffix = await asyncio.to_thread(_settle, part)
@@ -156,9 +157,3 @@ def _settle(part: Path) -> str:
 def failure(error: ManhwaError) -> Failure:
     """What a record keeps of an error."""
     return Failure(code=error.code, detail=error.detail)
-
-
-def _wait_before_retry(error: Exception) -> bool | float:
-    if not isinstance(error, PageError) or not error.retry_helps:
-        return False
-    return error.retry_after if error.retry_after is not None else True

@@ -29,7 +29,7 @@ def _log_to_stderr(loglevel: int, **_: object) -> None:
 @app.task(name=DOWNLOAD_TASK, bind=True)
 def download(self: "Task[[str], dict[str, Any]]", job_id: str) -> dict[str, Any]:
     """Do the job of that id."""
-    task_id = self.request.id
+    task_id = str(self.request.id)
     last = Progress()
 
     async def report(state: JobState, progress: Progress) -> None:

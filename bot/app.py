@@ -1,0 +1,175 @@
+"""The wiring: everything the bot consists of is made and joined here, and lives for one `run`."""
+
+import asyncio
+import logging
+import signal
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, suppress
+from typing import Any
+
+from aiogram import Bot, Dispatcher
+from aiogram.client.default import DefaultBotProperties
+from aiogram.client.session.aiohttp import AiohttpSession
+from aiogram.client.telegram import TelegramAPIServer
+from aiogram.enums import ParseMode
+from aiogram.exceptions import TelegramAPIError, TelegramNetworkError, TelegramServerError, TelegramUnauthorizedError
+from redis.asyncio import Redis
+from redis.exceptions import RedisError
+
+from bot.delivery.courier import Courier
+from bot.delivery.desk import Canceller, Desk
+from bot.delivery.follower import Follower
+from bot.delivery.watch import WatchTools
+from bot.editing import Editor
+from bot.handlers import routers
+from bot.handlers.start import COMMANDS
+from bot.memory.menus import Menus
+from bot.memory.watchers import Watchers
+from bot.middlewares import AnswerPresses, OnlyOnce, Polite
+from bot.pacing import Pacing
+from bot.settings import BotSettings
+from tasks.dispatch import open_dispatch
+from tasks.jobs.store import JobStore
+from tasks.resources import open_redis
+from tasks.sources.registry import open_sources
+from tasks.supervisor import Supervisor
+from tasks.workspace import Workspace
+
+log = logging.getLogger(__name__)
+
+PATIENCE_SECONDS = 2.0
+"""Between two tries to reach Redis or Telegram at the start."""
+LAST_WORDS_SECONDS = 5.0
+"""Handlers that run when the bot is told to stop have so long to end."""
+
+
+class WrongToken(Exception):
+    """Telegram does not know the token: waiting will not help."""
+
+
+class _Stopped(Exception):
+    """Ends a task group with everything in it."""
+
+
+async def run(settings: BotSettings) -> None:
+    """Run the bot until SIGTERM or SIGINT. Raises `WrongToken`."""
+    stop = asyncio.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        asyncio.get_running_loop().add_signal_handler(number, stop.set)
+    starting = asyncio.create_task(_serve_until(stop, settings))
+    stopping = asyncio.create_task(stop.wait())
+    await asyncio.wait({starting, stopping}, return_when=asyncio.FIRST_COMPLETED)
+    stopping.cancel()
+    starting.cancel()
+    with suppress(asyncio.CancelledError):
+        await starting
+
+
+async def _serve_until(stop: asyncio.Event, settings: BotSettings) -> None:
+    async with open_app(settings):
+        log.info("the bot is up")
+        await stop.wait()
+
+
+@asynccontextmanager
+async def open_app(settings: BotSettings) -> AsyncIterator[None]:
+    """The bot, polling for updates while the block lasts. Raises `WrongToken`."""
+    async with open_redis(settings.redis_url) as redis, open_bot(settings) as bot:
+        await _wait_for_redis(redis)
+        pacing = Pacing(redis)
+        bot.session.middleware(Polite(pacing))
+        await _wait_for_telegram(bot)
+        store, watchers = JobStore(redis), Watchers(redis)
+        async with open_sources(settings) as sources, open_dispatch(settings, store) as dispatch:
+            courier = Courier(bot, watchers, Workspace(settings))
+            try:
+                async with asyncio.TaskGroup() as group:
+                    follower = Follower(WatchTools(bot, store, watchers, dispatch, pacing, courier), store, group)
+                    dispatcher = _dispatcher(
+                        redis,
+                        settings=settings,
+                        sources=sources,
+                        store=store,
+                        watchers=watchers,
+                        menus=Menus(redis),
+                        editor=Editor(bot, pacing, group),
+                        desk=Desk(dispatch, watchers, follower),
+                        canceller=Canceller(watchers, dispatch, follower),
+                    )
+                    group.create_task(follower.run())
+                    group.create_task(Supervisor(store, dispatch).run())
+                    group.create_task(_poll(dispatcher, bot))
+                    yield
+                    await _stop_polling(dispatcher)
+                    group.create_task(_end_group())
+            except* _Stopped:
+                log.info("the bot stops")
+
+
+@asynccontextmanager
+async def open_bot(settings: BotSettings) -> AsyncIterator[Bot]:
+    """A Bot API client for the configured server."""
+    server = TelegramAPIServer.from_base(settings.telegram_api_url, is_local=settings.telegram_api_local)
+    bot = Bot(
+        settings.telegram_bot_token.get_secret_value(),
+        AiohttpSession(api=server),
+        DefaultBotProperties(parse_mode=ParseMode.HTML, allow_sending_without_reply=True),
+    )
+    try:
+        yield bot
+    finally:
+        await bot.session.close()
+
+
+def _dispatcher(redis: Redis, **rooms: Any) -> Dispatcher:
+    dispatcher = Dispatcher(**rooms)
+    dispatcher.update.outer_middleware(OnlyOnce(redis))
+    dispatcher.callback_query.outer_middleware(AnswerPresses())
+    dispatcher.include_routers(*routers())
+    return dispatcher
+
+
+async def _poll(dispatcher: Dispatcher, bot: Bot) -> None:
+    await dispatcher.start_polling(bot, handle_signals=False, close_bot_session=False)
+
+
+async def _end_group() -> None:
+    raise _Stopped
+
+
+async def _stop_polling(dispatcher: Dispatcher) -> None:
+    with suppress(RuntimeError):  # not polling yet
+        await dispatcher.stop_polling()
+    # aiogram starts a task for each update and offers no way to wait for them but this set.
+    handling = dispatcher._handle_update_tasks  # noqa: SLF001
+    if handling:
+        await asyncio.wait(handling, timeout=LAST_WORDS_SECONDS)
+
+
+async def _wait_for_redis(redis: Redis) -> None:
+    while True:
+        try:
+            await redis.ping()
+        except RedisError as error:
+            log.warning("waiting for Redis: %s", error)
+            await asyncio.sleep(PATIENCE_SECONDS)
+        else:
+            return
+
+
+async def _wait_for_telegram(bot: Bot) -> None:
+    while True:
+        try:
+            me = await bot.me()
+            await bot.set_my_commands(COMMANDS)
+        except TelegramUnauthorizedError:
+            raise WrongToken from None
+        except (TelegramNetworkError, TelegramServerError) as error:
+            log.warning("waiting for Telegram: %s", error.message)
+            await asyncio.sleep(PATIENCE_SECONDS)
+        except TelegramAPIError as error:
+            log.warning("Telegram refused the command menu: %s", error.message)
+            return
+        else:
+            log.info("this is @%s", me.username)
+            return

@@ -1,0 +1,71 @@
+"""What every button carries. Telegram allows 64 bytes: menus are named by short ids, chapters by their place."""
+
+from enum import StrEnum
+
+from aiogram.filters.callback_data import CallbackData
+
+
+class ShowResults(CallbackData, prefix="rs"):
+    """Another page of the search results, counted from 0."""
+
+    menu: str
+    page: int
+
+
+class OpenResult(CallbackData, prefix="ro"):
+    """The title at that place of the search results."""
+
+    menu: str
+    place: int
+
+
+class ShowCard(CallbackData, prefix="cd"):
+    """Back from the chapters to the title."""
+
+    menu: str
+
+
+class ShowChapters(CallbackData, prefix="ch"):
+    """A page of the chapter picker, counted from 0."""
+
+    menu: str
+    page: int
+
+
+class ToggleChapter(CallbackData, prefix="tg"):
+    """The chapter at that place of the title."""
+
+    menu: str
+    place: int
+
+
+class PickWhat(StrEnum):
+    ALL = "a"
+    LATEST = "l"
+    NONE = "n"
+
+
+class PickChapters(CallbackData, prefix="pk"):
+    """Several chapters at once; `page` is the one the person looks at."""
+
+    menu: str
+    what: PickWhat
+    page: int
+
+
+class DownloadPicked(CallbackData, prefix="dl"):
+    menu: str
+
+
+class CancelJob(CallbackData, prefix="cj"):
+    job: str
+
+
+class RetryJob(CallbackData, prefix="rj"):
+    """The same request again, after it failed."""
+
+    job: str
+
+
+class NoAction(CallbackData, prefix="no"):
+    """A button that only shows something."""

@@ -1,0 +1,1 @@
+"""What comes back: job events become status messages, finished files go to the chats."""

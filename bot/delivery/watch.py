@@ -1,0 +1,193 @@
+"""One watcher's way from the accepted request to the file in the chat."""
+
+import asyncio
+import hashlib
+import logging
+from contextlib import suppress
+from dataclasses import dataclass
+
+from aiogram import Bot
+from aiogram.exceptions import ClientDecodeError, TelegramAPIError, TelegramBadRequest, TelegramForbiddenError
+
+from bot.delivery import status_message
+from bot.delivery.courier import ChatGone, Courier, DeliveryError
+from bot.delivery.status_message import Upload
+from bot.editing import Screen, edit
+from bot.memory.watchers import Watcher, Watchers
+from bot.pacing import Pacing
+from bot.texts import sentence
+from tasks.dispatch import Dispatch
+from tasks.errors import RequestError
+from tasks.jobs.job import Job, JobState
+from tasks.jobs.store import JobStore
+
+log = logging.getLogger(__name__)
+
+LOOK_SECONDS = 3.0
+"""The record is looked at so often even when no event came."""
+LOST_MESSAGE = ("message to edit not found", "message can't be edited", "message_id_invalid")
+
+
+@dataclass(frozen=True)
+class WatchTools:
+    """What every watch works with."""
+
+    bot: Bot
+    store: JobStore
+    watchers: Watchers
+    dispatch: Dispatch
+    pacing: Pacing
+    courier: Courier
+
+
+class Watch:
+    """Follows one job for one chat; `changed` is set when there is something new to see."""
+
+    def __init__(self, tools: WatchTools, key: str, changed: asyncio.Event) -> None:
+        self._tools = tools
+        self._key = key
+        self._changed = changed
+        self._state: JobState | None = None
+
+    async def run(self) -> str | None:
+        """Follow until there is nothing more to tell; the key of the watcher that goes on in its place, if one does.
+
+        Raises redis errors; running it again goes on where it stopped.
+        """
+        while watcher := await self._tools.watchers.get(self._key):
+            job = await self._tools.store.read(watcher.job_id)
+            if job is None:
+                log.warning("watcher %s: its job's record is gone", self._key)
+                await self._tools.watchers.remove(watcher)
+            elif watcher.cancelled_by:
+                await self._end(watcher, job, status_message.cancelled(job, watcher.cancelled_by))
+            elif job.state.is_open:
+                await self._show_running(watcher, job)
+                await self._next_change()
+            elif job.state is JobState.READY:
+                await self._deliver(watcher, job)
+            elif job.state is JobState.FAILED:
+                await self._end(watcher, job, status_message.failed_by_record(job))
+            else:
+                return await self._start_over(watcher, job)
+        return None
+
+    async def _next_change(self) -> None:
+        with suppress(TimeoutError):
+            await asyncio.wait_for(self._changed.wait(), LOOK_SECONDS)
+        self._changed.clear()
+
+    async def _show_running(self, watcher: Watcher, job: Job) -> None:
+        place = await self._tools.store.place(job.id) if job.state is JobState.QUEUED else None
+        screen = status_message.running(job, place)
+        new_state = job.state is not self._state
+        self._state = job.state
+        if digest(screen) == watcher.shown:
+            return
+        if watcher.message_id is None or new_state:
+            await self._show(watcher, screen)
+        elif await self._tools.pacing.try_progress(watcher.chat_id):
+            await self._edit(watcher, screen)
+
+    async def _show(self, watcher: Watcher, screen: Screen) -> Watcher:
+        """Show it whatever it takes: in the status message, or in a new one where that is gone."""
+        if digest(screen) == watcher.shown:
+            return watcher
+        if watcher.message_id is not None:
+            await self._tools.pacing.slot(watcher.chat_id)
+            return await self._edit(watcher, screen)
+        return await self._send(watcher, screen)
+
+    async def _send(self, watcher: Watcher, screen: Screen) -> Watcher:
+        try:
+            message = await self._tools.bot.send_message(
+                watcher.chat_id,
+                screen.text,
+                message_thread_id=watcher.thread_id,
+                reply_markup=screen.keyboard,
+                reply_parameters=watcher.reply_to_request,
+                link_preview_options=screen.preview,
+                disable_notification=True,
+            )
+        except TelegramForbiddenError:
+            await self._give_up(watcher)
+            return watcher
+        except (TelegramAPIError, ClientDecodeError) as error:
+            log.warning("chat %s: no status message: %s", watcher.chat_id, error)
+            return watcher
+        return await self._tools.watchers.update(watcher, message_id=message.message_id, shown=digest(screen))
+
+    async def _edit(self, watcher: Watcher, screen: Screen) -> Watcher:
+        try:
+            await edit(self._tools.bot, (watcher.chat_id, watcher.message_id or 0), screen)
+        except TelegramForbiddenError:
+            await self._give_up(watcher)
+            return watcher
+        except TelegramBadRequest as error:
+            if not any(text in error.message.lower() for text in LOST_MESSAGE):
+                log.warning("chat %s: status message: %s", watcher.chat_id, error)
+                return watcher
+            # Somebody deleted it: the job goes on in one new message.
+            return await self._send(await self._tools.watchers.update(watcher, message_id=None), screen)
+        except (TelegramAPIError, ClientDecodeError) as error:
+            log.warning("chat %s: status message: %s", watcher.chat_id, error)
+            return watcher
+        return await self._tools.watchers.update(watcher, shown=digest(screen))
+
+    async def _deliver(self, watcher: Watcher, job: Job) -> None:
+        async def announce(upload: Upload) -> None:
+            nonlocal watcher
+            watcher = await self._show(watcher, status_message.uploading(job, upload))
+
+        delivery = asyncio.create_task(self._tools.courier.deliver(watcher, job, announce))
+        try:
+            if await self._finished_or_cancelled(delivery):
+                await delivery
+                fresh = await self._tools.watchers.get(self._key)
+                await self._end(fresh or watcher, job, status_message.done(job))
+        except DeliveryError as error:
+            fresh = await self._tools.watchers.get(self._key)
+            await self._end(fresh or watcher, job, status_message.failed(job, str(error)))
+        except ChatGone:
+            await self._give_up(watcher)
+        finally:
+            delivery.cancel()
+
+    async def _finished_or_cancelled(self, delivery: asyncio.Task[Watcher]) -> bool:
+        """Wait until the delivery is over (True) or the watcher is cancelled (False)."""
+        while not delivery.done():
+            waiting = asyncio.create_task(self._next_change())
+            await asyncio.wait({delivery, waiting}, return_when=asyncio.FIRST_COMPLETED)
+            waiting.cancel()
+            now = await self._tools.watchers.get(self._key)
+            if not delivery.done() and (now is None or now.cancelled_by):
+                return False
+        return True
+
+    async def _end(self, watcher: Watcher, job: Job, screen: Screen) -> None:
+        await self._show(watcher, screen)
+        await self._give_up(watcher)
+        log.info("job %s: settled in chat %s", job.id, watcher.chat_id)
+
+    async def _give_up(self, watcher: Watcher) -> None:
+        """Nothing more to tell here. The last one who waited lets go of the job as well."""
+        if await self._tools.watchers.remove(watcher) == 0:
+            await self._tools.dispatch.let_go(watcher.job_id)
+
+    async def _start_over(self, watcher: Watcher, job: Job) -> str | None:
+        """The job ended for somebody else just as this watcher joined it: ask for the same once more."""
+        try:
+            submitted = await self._tools.dispatch.submit(job.request, watcher.requester)
+        except RequestError as error:
+            await self._end(watcher, job, status_message.failed(job, sentence(error.code, error.detail)))
+            return None
+        successor = watcher.model_copy(update={"job_id": submitted.job_id, "shown": ""})
+        await self._tools.watchers.add(successor)
+        await self._tools.watchers.remove(watcher)
+        return successor.key
+
+
+def digest(screen: Screen) -> str:
+    """Two screens that show the same have the same."""
+    keyboard = screen.keyboard.model_dump_json() if screen.keyboard else ""
+    return hashlib.sha256(f"{screen.text}\0{keyboard}".encode()).hexdigest()[:16]

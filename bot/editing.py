@@ -1,0 +1,89 @@
+"""Edits of messages in place: paced, and where they come faster than they may go, only the last one goes."""
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+
+from aiogram import Bot
+from aiogram.exceptions import TelegramAPIError, TelegramBadRequest
+from aiogram.types import InlineKeyboardMarkup, LinkPreviewOptions
+
+from bot.pacing import Pacing
+
+log = logging.getLogger(__name__)
+
+Spot = tuple[int, int]
+"""A message: chat id and message id."""
+
+
+@dataclass(frozen=True)
+class Screen:
+    """What a message shows: HTML text, its keyboard, and the address of a picture to preview."""
+
+    text: str
+    keyboard: InlineKeyboardMarkup | None = None
+    picture: str | None = None
+
+    @property
+    def preview(self) -> LinkPreviewOptions:
+        if self.picture:
+            return LinkPreviewOptions(url=self.picture, prefer_small_media=True, show_above_text=True)
+        return LinkPreviewOptions(is_disabled=True)
+
+
+async def edit(bot: Bot, spot: Spot, screen: Screen) -> None:
+    """Show the screen in that message. One that shows it already is fine; other `TelegramAPIError`s are raised."""
+    try:
+        await bot.edit_message_text(
+            screen.text,
+            chat_id=spot[0],
+            message_id=spot[1],
+            reply_markup=screen.keyboard,
+            link_preview_options=screen.preview,
+        )
+    except TelegramBadRequest as error:
+        if "message is not modified" not in error.message.lower():
+            raise
+
+
+class Editor:
+    """Edits menus as people press: a burst of presses becomes one edit of the state they led to."""
+
+    def __init__(self, bot: Bot, pacing: Pacing, tasks: asyncio.TaskGroup) -> None:
+        self._bot = bot
+        self._pacing = pacing
+        self._tasks = tasks
+        self._waiting: dict[Spot, Callable[[], Awaitable[Screen]]] = {}
+        self._busy: set[Spot] = set()
+
+    def show(self, spot: Spot, render: Callable[[], Awaitable[Screen]]) -> None:
+        """Show what `render` returns when the chat's turn comes; takes the place of what was still waiting there."""
+        self._waiting[spot] = render
+        if spot not in self._busy:
+            self._busy.add(spot)
+            self._tasks.create_task(self._work_off(spot))
+
+    def show_once(self, spot: Spot, screen: Screen) -> None:
+        """Show a screen that is known already."""
+
+        async def render() -> Screen:
+            return screen
+
+        self.show(spot, render)
+
+    async def _work_off(self, spot: Spot) -> None:
+        shown: Screen | None = None
+        try:
+            while spot in self._waiting:
+                await self._pacing.slot(spot[0])
+                screen = await self._waiting.pop(spot)()
+                if screen != shown:
+                    await edit(self._bot, spot, screen)
+                shown = screen
+        except TelegramAPIError as error:
+            # The message is gone or we may not touch it: the person who presses it again is told so by Telegram.
+            log.info("message %s can't be edited: %s", spot, error)
+        finally:
+            self._waiting.pop(spot, None)
+            self._busy.discard(spot)

@@ -1,0 +1,18 @@
+"""What people do, one router for each kind of it: read the update, ask one room, show the answer."""
+
+from aiogram import Router
+
+from bot.handlers import browse, download, errors, jobs, search, sources, start
+
+
+def routers() -> list[Router]:
+    """New routers, in the order updates are offered to them: commands first, any other text last."""
+    return [
+        start.router(),
+        sources.router(),
+        jobs.router(),
+        download.router(),
+        browse.router(),
+        search.router(),
+        errors.router(),
+    ]

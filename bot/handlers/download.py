@@ -1,0 +1,113 @@
+"""`Download (N)`, `/download` and `Retry`: requests go to the queue, and a status message follows them."""
+
+import shlex
+
+from aiogram import Router
+from aiogram.filters import Command, CommandObject
+from aiogram.types import CallbackQuery, Message
+
+from bot.callbacks import DownloadPicked, RetryJob
+from bot.delivery.desk import Desk
+from bot.handlers.menu_access import PressRefused, open_menu
+from bot.memory.menus import Menus, Picker
+from bot.middlewares import Answer
+from bot.settings import BotSettings
+from bot.texts import safe, sentence
+from tasks.errors import ManhwaError, RequestError, TooManyChapters
+from tasks.jobs.store import JobStore
+from tasks.models import DownloadRequest
+from tasks.sources.registry import Sources
+
+USAGE = (
+    "Send /download, a source and chapter ids: <code>/download demo lantern-1 lantern-2</code>. /sources lists sources."
+)
+PICK_FIRST = "Pick at least one chapter first."
+STARTED = "On its way."
+ALREADY = "That is on its way already."
+
+
+def router() -> Router:
+    routes = Router(name="download")
+    routes.message.register(download_command, Command("download"))
+    routes.callback_query.register(download_picked, DownloadPicked.filter())
+    routes.callback_query.register(retry_job, RetryJob.filter())
+    return routes
+
+
+async def download_picked(
+    query: CallbackQuery,
+    callback_data: DownloadPicked,
+    menus: Menus,
+    desk: Desk,
+    settings: BotSettings,
+    answer: Answer,
+) -> None:
+    picker = await open_menu(menus, callback_data.menu, Picker, query)
+    picked = sorted(await menus.picked(picker.id))
+    if not picked:
+        raise PressRefused(PICK_FIRST)
+    manga = picker.details.manga
+    request = DownloadRequest(
+        source=manga.source,
+        title=manga.title,
+        manga_id=manga.id,
+        chapters=tuple(picker.chapters[place] for place in picked if place < len(picker.chapters)),
+        part_limit=settings.upload_limit,
+    )
+    await _take_press(query, request, desk, answer)
+
+
+async def retry_job(query: CallbackQuery, callback_data: RetryJob, store: JobStore, desk: Desk, answer: Answer) -> None:
+    job = await store.read(callback_data.job)
+    if job is None:
+        raise PressRefused("That download is too long ago. Send /search to find it again.")
+    await _take_press(query, job.request, desk, answer)
+
+
+async def _take_press(query: CallbackQuery, request: DownloadRequest, desk: Desk, answer: Answer) -> None:
+    if not isinstance(query.message, Message):
+        raise PressRefused("This message is too old. Send /search to open a new one.")
+    try:
+        started = await desk.take(request, query.message, query.from_user)
+    except RequestError as error:
+        raise PressRefused(sentence(error.code, error.detail)) from error
+    await answer.now(STARTED if started else ALREADY)
+
+
+async def download_command(
+    message: Message, command: CommandObject, sources: Sources, desk: Desk, settings: BotSettings
+) -> None:
+    words = _words(command.args or "")
+    if len(words) < 2 or message.from_user is None:
+        await message.reply(USAGE)
+        return
+    try:
+        request = await _request(words[0], words[1:], sources, settings)
+        if not await desk.take(request, message, message.from_user):
+            await message.reply(ALREADY)
+    except ManhwaError as error:
+        await message.reply(safe(sentence(error.code, error.detail), 500))
+
+
+def _words(text: str) -> list[str]:
+    """Ids are parted by spaces; one with spaces in it stands in quotes."""
+    try:
+        return shlex.split(text)
+    except ValueError:
+        return text.split()
+
+
+async def _request(source_name: str, ids: list[str], sources: Sources, settings: BotSettings) -> DownloadRequest:
+    source = sources.get(source_name)
+    unique = list(dict.fromkeys(ids))
+    # Before the source is asked for each of them.
+    if len(unique) > settings.max_chapters_per_job:
+        raise TooManyChapters(asked=len(unique), limit=settings.max_chapters_per_job)
+    details = await source.locate(unique)
+    return DownloadRequest(
+        source=source.name,
+        title=details.manga.title,
+        manga_id=details.manga.id,
+        chapters=details.chapters,
+        part_limit=settings.upload_limit,
+    )

@@ -1,0 +1,45 @@
+"""What no handler took care of: refused presses, outdated and forged buttons, and our own mistakes."""
+
+import logging
+import secrets
+
+from aiogram import Router
+from aiogram.filters import ExceptionTypeFilter
+from aiogram.types import CallbackQuery, ErrorEvent
+from redis.exceptions import RedisError
+
+from bot.handlers.menu_access import PressRefused
+from bot.middlewares import Answer
+
+log = logging.getLogger(__name__)
+
+OUTDATED = "This button is outdated. Send /search to open a new menu."
+BUSY = "I can't reach my memory right now. Try again in a minute."
+OUR_MISTAKE = "Something went wrong. Try again; if it stays, tell the operator this number: {number}"
+
+
+def router() -> Router:
+    routes = Router(name="errors")
+    routes.callback_query.register(unknown_button)
+    routes.errors.register(refused, ExceptionTypeFilter(PressRefused))
+    routes.errors.register(failed)
+    return routes
+
+
+async def unknown_button(_: CallbackQuery, answer: Answer) -> None:
+    await answer.now(OUTDATED, alert=True)
+
+
+async def refused(event: ErrorEvent) -> None:
+    if event.update.callback_query:
+        await Answer(event.update.callback_query).now(str(event.exception), alert=True)
+
+
+async def failed(event: ErrorEvent) -> None:
+    number = secrets.token_hex(3)
+    log.error("update %s failed (%s)", event.update.update_id, number, exc_info=event.exception)
+    text = BUSY if isinstance(event.exception, RedisError) else OUR_MISTAKE.format(number=number)
+    if event.update.callback_query:
+        await Answer(event.update.callback_query).now(text, alert=True)
+    elif event.update.message:
+        await event.update.message.reply(text)

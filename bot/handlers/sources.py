@@ -1,0 +1,37 @@
+"""`/sources`: number, name, up or down, why."""
+
+import asyncio
+
+from aiogram import Router
+from aiogram.filters import Command
+from aiogram.types import Message
+
+from bot.texts import safe, sentence
+from tasks.errors import SourceError
+from tasks.sources.registry import Sources
+from tasks.sources.source import Source
+
+CHECK_SECONDS = 10.0
+
+
+def router() -> Router:
+    routes = Router(name="sources")
+    routes.message.register(list_sources, Command("sources"))
+    return routes
+
+
+async def list_sources(message: Message, sources: Sources) -> None:
+    lines = await asyncio.gather(*(_line(source) for source in sources.all()))
+    await message.reply("\n".join(["<b>Sources</b>", *lines]))
+
+
+async def _line(source: Source) -> str:
+    name = f"<code>{source.number}</code> {safe(source.name)}"
+    try:
+        async with asyncio.timeout(CHECK_SECONDS):
+            await source.check()
+    except SourceError as error:
+        return f"🔴 {name} – down: {safe(sentence(error.code, {**error.detail, 'source': source.name}))}"
+    except TimeoutError:
+        return f"🔴 {name} – down: no answer within {CHECK_SECONDS:.0f} s"
+    return f"🟢 {name} – up"

@@ -1,0 +1,1 @@
+"""What the bot remembers in Redis. Each file owns its keys, which begin with `manhwa:bot:`."""

@@ -1,0 +1,128 @@
+"""What happens around every update, and around every call of the Bot API.
+
+Keys: manhwa:bot:update:<id>, there for a day: this update was taken.
+"""
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+from aiogram import BaseMiddleware, Bot
+from aiogram.client.session.middlewares.base import BaseRequestMiddleware, NextRequestMiddlewareType
+from aiogram.exceptions import (
+    ClientDecodeError,
+    TelegramAPIError,
+    TelegramNetworkError,
+    TelegramRetryAfter,
+    TelegramServerError,
+)
+from aiogram.methods import (
+    AnswerCallbackQuery,
+    EditMessageText,
+    Response,
+    SendDocument,
+    SendMessage,
+    TelegramMethod,
+)
+from aiogram.methods.base import TelegramType
+from aiogram.types import CallbackQuery, TelegramObject, Update
+from redis.asyncio import Redis
+
+from bot.pacing import Pacing
+
+log = logging.getLogger(__name__)
+
+ONE_DAY = 24 * 3600
+Handler = Callable[[TelegramObject, dict[str, Any]], Awaitable[Any]]
+
+
+class OnlyOnce(BaseMiddleware):
+    """Drops updates that Telegram delivers a second time."""
+
+    def __init__(self, redis: Redis) -> None:
+        self._redis = redis
+
+    async def __call__(self, handler: Handler, event: TelegramObject, data: dict[str, Any]) -> Any:
+        if isinstance(event, Update) and not await self._redis.set(
+            f"manhwa:bot:update:{event.update_id}", "1", nx=True, ex=ONE_DAY
+        ):
+            return None
+        return await handler(event, data)
+
+
+class Answer:
+    """Answers a press: once, early where a handler asks for it, at the latest when the handler is done."""
+
+    def __init__(self, query: CallbackQuery) -> None:
+        self._query = query
+        self._answered = False
+
+    async def now(self, text: str | None = None, *, alert: bool = False) -> None:
+        """Answer the press, if that has not been done."""
+        if self._answered:
+            return
+        self._answered = True
+        try:
+            await self._query.answer(text and text[:200], show_alert=alert)
+        except TelegramAPIError as error:
+            # Too late, most likely: the button has stopped spinning by itself.
+            log.info("a press could not be answered: %s", error)
+
+
+class AnswerPresses(BaseMiddleware):
+    """Gives handlers of presses their `answer`, and sees to it that none is left without."""
+
+    async def __call__(self, handler: Handler, event: TelegramObject, data: dict[str, Any]) -> Any:
+        if not isinstance(event, CallbackQuery):
+            return await handler(event, data)
+        data["answer"] = answer = Answer(event)
+        result = await handler(event, data)
+        await answer.now()
+        return result
+
+
+class Polite(BaseRequestMiddleware):
+    """Keeps Telegram's limits for messages we send, and tries again what is safe to try again.
+
+    Edits are paced where they are made, before their text is rendered. A file or message whose answer was lost is not sent
+    again, as it may have arrived.
+    """
+
+    ATTEMPTS = 5
+
+    def __init__(self, pacing: Pacing) -> None:
+        self._pacing = pacing
+
+    async def __call__(
+        self, make_request: NextRequestMiddlewareType[TelegramType], bot: Bot, method: TelegramMethod[TelegramType]
+    ) -> Response[TelegramType]:
+        if isinstance(method, SendMessage | SendDocument) and isinstance(method.chat_id, int):
+            await self._pacing.slot(method.chat_id)
+        for attempt in range(1, self.ATTEMPTS):
+            try:
+                return await make_request(bot, method)
+            except TelegramRetryAfter as error:
+                await self._wait_as_told(method, error.retry_after)
+            except (TelegramServerError, TelegramNetworkError, ClientDecodeError) as error:
+                if not _may_repeat(method, error):
+                    raise
+                log.info("%s failed (%s), trying again", type(method).__name__, type(error).__name__)
+                await asyncio.sleep(0.5 * 2**attempt)
+        return await make_request(bot, method)
+
+    async def _wait_as_told(self, method: TelegramMethod[Any], seconds: float) -> None:
+        chat_id = getattr(method, "chat_id", None)
+        log.warning("Telegram wants silence for %s s in chat %s", seconds, chat_id)
+        if isinstance(chat_id, int):
+            await self._pacing.shut(chat_id, seconds)
+            await self._pacing.slot(chat_id)
+        else:
+            await asyncio.sleep(seconds)
+
+
+def _may_repeat(method: TelegramMethod[Any], error: Exception) -> bool:
+    if isinstance(method, EditMessageText | AnswerCallbackQuery):
+        return True
+    # A 5xx says that nothing was done; a broken connection says nothing at all.
+    return isinstance(method, SendMessage | SendDocument) and isinstance(error, TelegramServerError)

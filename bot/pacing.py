@@ -1,0 +1,70 @@
+"""How often we may speak to a chat: one budget in Redis for all processes of the bot.
+
+Telegram counts sends and edits of a chat together: about one a second, in a group about twenty a minute, and about thirty
+a second over all chats. Answers to presses cost nothing. Who goes over is shut out for up to hours, so we stay below.
+
+Keys: those of the `limits` library below manhwa:bot:pace, and manhwa:bot:shut:<chat> while Telegram wants silence there.
+"""
+
+import asyncio
+import time
+from typing import Any
+
+from limits import RateLimitItem, RateLimitItemPerMinute, RateLimitItemPerSecond
+from limits.aio.storage import RedisStorage
+from limits.aio.strategies import MovingWindowRateLimiter
+from redis.asyncio import Redis
+
+PER_CHAT = RateLimitItemPerSecond(1, namespace="chat")
+PER_GROUP = RateLimitItemPerMinute(18, namespace="group")
+IN_ALL = RateLimitItemPerSecond(25, namespace="all")
+PROGRESS_IN_PRIVATE = RateLimitItemPerSecond(1, 3, namespace="progress-private")
+PROGRESS_IN_GROUP = RateLimitItemPerMinute(9, namespace="progress-group")
+"""Progress may take no more than half of a group's budget: the rest is for answers, results and files."""
+
+
+class Pacing:
+    """Asked before anything is said. Groups are told by their negative ids."""
+
+    def __init__(self, redis: Redis) -> None:
+        self._redis = redis
+        # The address only names the kind of storage: the connections are ours, as the documentation allows.
+        ours: dict[str, Any] = {"connection_pool": redis.connection_pool}
+        storage = RedisStorage("async+redis://ours", implementation="redispy", key_prefix="manhwa:bot:pace", **ours)
+        self._limiter = MovingWindowRateLimiter(storage)
+
+    async def slot(self, chat_id: int) -> None:
+        """Return when one message or edit may go to the chat; it counts as spent."""
+        while (wait := await self._shut_for(chat_id)) > 0:  # noqa: ASYNC110 - silence ends at a time, not by an event
+            await asyncio.sleep(wait)
+        if chat_id < 0:
+            await self._take(PER_GROUP, chat_id)
+        await self._take(PER_CHAT, chat_id)
+        await self._take(IN_ALL, 0)
+
+    async def try_progress(self, chat_id: int) -> bool:
+        """Whether a progress edit may go to the chat at once, without holding up anything that matters more."""
+        if await self._shut_for(chat_id):
+            return False
+        general = [PER_CHAT, PER_GROUP] if chat_id < 0 else [PER_CHAT]
+        own = PROGRESS_IN_GROUP if chat_id < 0 else PROGRESS_IN_PRIVATE
+        for item in general:
+            if not await self._limiter.test(item, str(chat_id)):
+                return False
+        if not await self._limiter.hit(own, str(chat_id)):
+            return False
+        await self.slot(chat_id)
+        return True
+
+    async def shut(self, chat_id: int, seconds: float) -> None:
+        """Telegram asked for silence in the chat for so long."""
+        await self._redis.set(f"manhwa:bot:shut:{chat_id}", "1", px=max(1, int(seconds * 1000)))
+
+    async def _shut_for(self, chat_id: int) -> float:
+        left = int(await self._redis.pttl(f"manhwa:bot:shut:{chat_id}"))
+        return left / 1000 if left > 0 else 0.0
+
+    async def _take(self, item: RateLimitItem, chat_id: int) -> None:
+        while not await self._limiter.hit(item, str(chat_id)):
+            stats = await self._limiter.get_window_stats(item, str(chat_id))
+            await asyncio.sleep(max(0.05, stats.reset_time - time.time()))

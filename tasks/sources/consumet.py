@@ -1,0 +1,138 @@
+"""Manga providers behind a self-hosted Consumet API (`MANGAPI_URL`)."""
+
+from collections.abc import AsyncGenerator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, TypeVar
+from urllib.parse import quote
+
+from pydantic import BaseModel, ValidationError
+
+from tasks.errors import NoPages, NotFound, SourceFailed
+from tasks.models import Manga, MangaDetails, Page, SearchPage
+from tasks.sources import consumet_answers as answers
+from tasks.sources.http import SourceHttp
+
+LONGEST_QUERY = 200
+"""Characters; the API's router knows nothing beyond 1000 bytes of path."""
+ROUTES = {"info", "read"}
+"""Words that the API takes for one of its routes instead of a search."""
+NOT_FOUND_WORDS = ("status code 404", "not found")
+
+A = TypeVar("A", bound=BaseModel)
+
+
+@dataclass(frozen=True)
+class Provider:
+    """One segment below `/manga` of the API, and how it differs from the others."""
+
+    segment: str
+    number: int
+    name: str
+    page_size: int | None = None
+    """Pages of results are this long, and a shorter one is the last; None = see `pages_results`."""
+    pages_results: bool = True
+    ids_in_path: bool = False
+    unencoded: str = ""
+    """Characters the provider puts into its own request as they are, where they mean something else."""
+    headers: Mapping[str, str] = field(default_factory=dict)
+    """Sent for images where the API does not say what to send."""
+    one_per_number: bool = False
+
+
+PROVIDERS = (
+    Provider("mangadex", 0, "mangadex", page_size=20, ids_in_path=True, one_per_number=True),
+    Provider("mangahere", 7, "mangahere", unencoded="#&%"),
+    Provider("mangapill", 8, "mangapill", pages_results=False, headers={"Referer": "https://mangapill.com/"}),
+    Provider("mangakakalot", 11, "mangakakalot"),
+    Provider("managreader", 12, "mangareader", pages_results=False),
+)
+
+
+class Consumet:
+    """One provider of a Consumet API as a source."""
+
+    def __init__(self, http: SourceHttp, base_url: str, provider: Provider) -> None:
+        self._http = http
+        self._api = base_url
+        self._root = f"{base_url}/manga/{provider.segment}"
+        self._provider = provider
+
+    @property
+    def number(self) -> int:
+        return self._provider.number
+
+    @property
+    def name(self) -> str:
+        return self._provider.name
+
+    async def search(self, query: str, page: int = 1) -> SearchPage:
+        text = self._searchable(query)
+        if not text or (page > 1 and not self._provider.pages_results):
+            return SearchPage(mangas=())
+        answer = await self._http.json(f"{self._root}/{quote(text, safe='')}", {"page": str(page)})
+        found = self._parse(answers.SearchAnswer, answer)
+        mangas = tuple(answers.manga(one, self.name, one.id) for one in found.results if one.id)
+        return SearchPage(mangas=mangas, has_more=self._has_more(found))
+
+    def _searchable(self, query: str) -> str:
+        text = " ".join("".join(" " if c in self._provider.unencoded else c for c in query).split())[:LONGEST_QUERY]
+        # The API would take the bare word for a route; the sites find the same for it in capitals.
+        return text.upper() if text in ROUTES else text
+
+    def _has_more(self, found: answers.SearchAnswer) -> bool:
+        if not self._provider.pages_results or not found.results:
+            return False
+        if self._provider.page_size:
+            return len(found.results) >= self._provider.page_size
+        return bool(found.has_next)
+
+    async def details(self, manga_id: str) -> MangaDetails:
+        answer = self._parse(answers.InfoAnswer, await self._ask("info", "id", manga_id))
+        return MangaDetails(
+            manga=answers.manga(answer, self.name, manga_id),
+            chapters=answers.chapters(answer.chapters, one_per_number=self._provider.one_per_number),
+        )
+
+    async def locate(self, chapter_ids: Sequence[str]) -> MangaDetails:
+        """The API has no look-up by chapter id: title and numbers are read off the ids."""
+        return MangaDetails(
+            manga=Manga(source=self.name, id=chapter_ids[0], title=answers.title_of_id(chapter_ids[0])),
+            chapters=tuple(answers.chapter_of_id(chapter_id) for chapter_id in chapter_ids),
+        )
+
+    async def pages(self, chapter_id: str) -> tuple[Page, ...]:
+        items = await self._ask("read", "chapterId", chapter_id)
+        if not isinstance(items, list):
+            raise SourceFailed("no list of pages", source=self.name)
+        if not items:
+            raise NoPages(source=self.name)
+        try:
+            found = answers.parse_list(items)
+        except ValidationError as error:
+            raise SourceFailed("not the shape of a page list", source=self.name) from error
+        return tuple(answers.page(one, self._api, self._provider.headers) for one in found)
+
+    def read(self, page: Page) -> AsyncGenerator[bytes, None]:
+        return self._http.read(page)
+
+    async def check(self) -> None:
+        # The provider's own introduction: it asks nothing of the site behind it.
+        await self._http.json(self._root)
+
+    async def _ask(self, route: str, parameter: str, some_id: str) -> Any:
+        """Info or read. Of the errors it can give, only the older generation of the API says "not found"."""
+        try:
+            if self._provider.ids_in_path:
+                return await self._http.json(f"{self._root}/{route}/{quote(some_id, safe='')}")
+            return await self._http.json(f"{self._root}/{route}", {parameter: some_id})
+        except SourceFailed as error:
+            said = str(error.detail.get("said", "")).lower()
+            if error.detail.get("status") == 404 and any(word in said for word in NOT_FOUND_WORDS):
+                raise NotFound(source=self.name) from error
+            raise
+
+    def _parse(self, kind: type[A], answer: Any) -> A:
+        try:
+            return kind.model_validate(answer)
+        except ValidationError as error:
+            raise SourceFailed("not the shape of an answer", source=self.name) from error

@@ -1,0 +1,188 @@
+"""What a Consumet API answers, read into our values. Pure, and patient: fields are missing, null, maps, lists or strings."""
+
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from decimal import Decimal
+from typing import Annotated, Any
+from urllib.parse import urljoin
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
+
+from tasks.models import Chapter, Manga, Page
+
+CHAPTER_TEXT = re.compile(
+    r"^(?:vol(?:ume)?\.?\s*(?P<volume>\d+(?:\.\d+)?)\s*,?\s*)?"
+    r"(?:ch(?:apter)?\.?|episode|ep\.?)\s*(?P<number>\d+(?:\.\d+)?)\s*[-:–]?\s*(?P<title>.*)$",
+    re.IGNORECASE,
+)
+NUMBER = re.compile(r"\d+(?:\.\d+)?")
+ID_NUMBER = re.compile(r"(?:chapter[-_]|/c|^c)(\d+(?:[.-]\d+)?)/?$", re.IGNORECASE)
+ID_VOLUME = re.compile(r"/v(\d+)/")
+YEAR = re.compile(r"\b(1[89]|20)\d\d\b")
+
+
+def _text(value: object) -> str:
+    """The text of a field that may be a text, a number, or texts by language; English first."""
+    if isinstance(value, str | int | float) and not isinstance(value, bool):
+        return str(value).strip()
+    if isinstance(value, Mapping):
+        return _text(value.get("en") or next(iter(value.values()), ""))
+    return ""
+
+
+def _texts(value: object) -> tuple[str, ...]:
+    items: Iterable[object] = value if isinstance(value, list) else [value]
+    return tuple(text for text in map(_text, items) if text)
+
+
+def _referer(value: object) -> dict[str, str]:
+    """A Referer, which comes as `{"Referer": url}`, as the url alone, or not at all."""
+    found = _text(value.get("Referer") or value.get("referer") if isinstance(value, Mapping) else value)
+    return {"Referer": f"https:{found}" if found.startswith("//") else found} if found else {}
+
+
+Text = Annotated[str, BeforeValidator(_text)]
+Texts = Annotated[tuple[str, ...], BeforeValidator(_texts)]
+
+
+class Answer(BaseModel):
+    """Part of an answer; what we do not know of is passed over."""
+
+    model_config = ConfigDict(extra="ignore", populate_by_name=True)
+
+
+class MangaAnswer(Answer):
+    """A search result, or the head of an info answer."""
+
+    id: Text = ""
+    title: Text = ""
+    alt_titles: Texts = Field(default=(), alias="altTitles")
+    authors: Texts = ()
+    description: Text = ""
+    status: Text = ""
+    release_date: Text = Field(default="", alias="releaseDate")
+    image: Text = ""
+
+
+class SearchAnswer(Answer):
+    results: list[MangaAnswer]
+    has_next: bool | None = Field(default=None, alias="hasNextPage")
+
+
+class ChapterAnswer(Answer):
+    id: Text
+    title: Text = ""
+    number: Text = Field(default="", alias="chapterNumber")
+    chapter: Text = ""
+    volume: Text = Field(default="", alias="volumeNumber")
+    pages: int | None = None
+
+
+class InfoAnswer(MangaAnswer):
+    chapters: list[ChapterAnswer] = []
+
+
+class PageAnswer(Answer):
+    img: Text
+    headers: Annotated[dict[str, str], BeforeValidator(_referer)] = Field(default_factory=dict, alias="headerForImage")
+
+
+def manga(answer: MangaAnswer, source: str, manga_id: str) -> Manga:
+    """A manga; without a title in the answer, an alternative one or what its id says."""
+    alternatives = tuple(title for title in answer.alt_titles if title != answer.title)
+    year = YEAR.search(answer.release_date)
+    return Manga(
+        source=source,
+        id=manga_id,
+        title=answer.title or next(iter(alternatives), "") or title_of_id(manga_id),
+        alt_titles=alternatives,
+        authors=answer.authors,
+        description=answer.description,
+        year=int(year[0]) if year else None,
+        status=answer.status.lower(),
+        languages=("en",),
+        cover_url=answer.image if answer.image.startswith(("http://", "https://")) else None,
+    )
+
+
+def chapters(answers: Sequence[ChapterAnswer], *, one_per_number: bool) -> tuple[Chapter, ...]:
+    """The chapters in reading order: each id once, none that is only linked to.
+
+    With `one_per_number`, where several groups did a chapter, the one listed first is offered.
+    """
+    found: dict[object, Chapter] = {}
+    for answer in answers:
+        if not answer.id or answer.pages == 0:
+            continue
+        one = chapter(answer)
+        same = (one.volume, one.number) if one_per_number and one.number else one.id
+        found.setdefault(same, one)
+    return tuple(in_reading_order(list(found.values())))
+
+
+def chapter(answer: ChapterAnswer) -> Chapter:
+    """A chapter; number and volume are read off title or id where no field has them."""
+    matched = CHAPTER_TEXT.match(answer.title)
+    by_id = chapter_of_id(answer.id)
+    number = _plain(answer.number or answer.chapter or (matched["number"] if matched else "")) or by_id.number
+    volume = _plain(answer.volume or (matched["volume"] or "" if matched else "")) or by_id.volume
+    return Chapter(
+        id=answer.id,
+        number=number,
+        volume=volume,
+        title=matched["title"].strip() if matched else answer.title,
+        language="en",
+    )
+
+
+def in_reading_order(newest_first: list[Chapter]) -> list[Chapter]:
+    """Oldest first, by number; by volume as well where volumes begin their numbers anew. Extras stay where they stood."""
+    oldest_first = newest_first[::-1]
+    numbers = [one.number for one in oldest_first if one.number]
+    volumes_restart = len(numbers) != len(set(numbers))
+    keyed = []
+    last = (Decimal(0), Decimal(0))
+    for one in oldest_first:
+        if one.number:
+            last = (Decimal(one.volume or 0) if volumes_restart else Decimal(0), Decimal(one.number))
+        keyed.append((last, one))
+    return [one for _, one in sorted(keyed, key=lambda pair: pair[0])]
+
+
+def chapter_of_id(chapter_id: str) -> Chapter:
+    """What an id says: `slug/v01/c010.5`, `7001-10012000/slug-chapter-12`, `slug/chapter-1`."""
+    number, volume = ID_NUMBER.search(chapter_id), ID_VOLUME.search(chapter_id)
+    return Chapter(
+        id=chapter_id,
+        number=_plain(number[1].replace("-", ".")) if number else None,
+        volume=_plain(volume[1]) if volume else None,
+        language="en",
+    )
+
+
+def title_of_id(some_id: str) -> str:
+    """A readable title from a manga's or chapter's id: its longest part without numbers, in words."""
+    bare = re.sub(r"(?:[-_/])?(?:chapter[-_]|c)\d+(?:[.-]\d+)?$", "", some_id)
+    parts = [part for part in bare.split("/") if re.search(r"[^\W\d_]{2}", part)]
+    slug = max(parts, key=len, default=some_id)
+    words = re.sub(r"-\d+$", "", slug).replace("-", " ").replace("_", " ").split()
+    return " ".join(word.capitalize() for word in words) or some_id
+
+
+def page(answer: PageAnswer, base: str, headers: Mapping[str, str]) -> Page:
+    """Where a page is; addresses may be relative to the API's, or lack their scheme."""
+    return Page(address=urljoin(f"{base}/", answer.img), headers={**headers, **answer.headers})
+
+
+def _plain(number: str) -> str | None:
+    """`"001"` is `"1"`, `"010.50"` is `"10.5"`; None for what is no number."""
+    if not NUMBER.fullmatch(number):
+        return None
+    whole, _, fraction = number.partition(".")
+    fraction = fraction.rstrip("0")
+    return f"{whole.lstrip('0') or '0'}{'.' + fraction if fraction else ''}"
+
+
+def parse_list(items: Any) -> list[PageAnswer]:
+    """The pages of a read answer in its order, which is the reading order whatever their numbers say."""
+    return [PageAnswer.model_validate(item) for item in items]

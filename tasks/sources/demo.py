@@ -1,0 +1,86 @@
+"""The demo library: short stories of our own, drawn on demand, so that the product works with no network."""
+
+import asyncio
+from collections.abc import AsyncGenerator, Sequence
+
+from tasks.errors import NotFound, PageGone
+from tasks.models import Chapter, Manga, MangaDetails, Page, SearchPage
+from tasks.sources.demo_pages import draw
+from tasks.sources.demo_stories import STORIES, Story
+
+CHUNK = 64 * 1024
+SCHEME = "demo:"
+
+
+class Demo:
+    """Ids are `<story>` and `<story>-<number>`; page addresses `demo:<story>/<place of chapter>/<page>`."""
+
+    number = 30
+    name = "demo"
+
+    async def search(self, query: str, page: int = 1) -> SearchPage:
+        words = query.casefold().split()
+        found = [story for story in STORIES if words and all(word in _searchable(story) for word in words)]
+        return SearchPage(mangas=tuple(_manga(story) for story in found) if page == 1 else ())
+
+    async def details(self, manga_id: str) -> MangaDetails:
+        story = next((story for story in STORIES if story.id == manga_id), None)
+        if story is None:
+            raise NotFound(source=self.name)
+        return MangaDetails(manga=_manga(story), chapters=_chapters(story))
+
+    async def locate(self, chapter_ids: Sequence[str]) -> MangaDetails:
+        found = [self._find(chapter_id) for chapter_id in chapter_ids]
+        return MangaDetails(
+            manga=_manga(found[0][0]), chapters=tuple(_chapters(story)[place] for story, place in found)
+        )
+
+    async def pages(self, chapter_id: str) -> tuple[Page, ...]:
+        story, place = self._find(chapter_id)
+        return tuple(Page(address=f"{SCHEME}{story.id}/{place}/{n}") for n in range(1, story.pages + 1))
+
+    async def read(self, page: Page) -> AsyncGenerator[bytes, None]:
+        story_id, _, rest = page.address.removeprefix(SCHEME).partition("/")
+        place, _, number = rest.partition("/")
+        story = next((story for story in STORIES if story.id == story_id), None)
+        if story is None:
+            raise PageGone(source=self.name)
+        picture = await asyncio.to_thread(draw, story, int(place), int(number))
+        for start in range(0, len(picture), CHUNK):
+            yield picture[start : start + CHUNK]
+
+    async def check(self) -> None:
+        """Always there."""
+
+    def _find(self, chapter_id: str) -> tuple[Story, int]:
+        for story in STORIES:
+            for place, chapter in enumerate(story.chapters):
+                if chapter_id == f"{story.id}-{chapter.number}":
+                    return story, place
+        raise NotFound(source=self.name)
+
+
+def _searchable(story: Story) -> str:
+    return f"{story.title} {story.description} demo".casefold()
+
+
+def _manga(story: Story) -> Manga:
+    return Manga(
+        source=Demo.name,
+        id=story.id,
+        title=story.title,
+        authors=("Manhwa Downloader contributors",),
+        description=story.description,
+        year=story.year,
+        status=story.status,
+        languages=("en",),
+    )
+
+
+def _chapters(story: Story) -> tuple[Chapter, ...]:
+    return tuple(
+        Chapter(
+            id=f"{story.id}-{one.number}", number=one.number, title=one.title, language="en", groups=("Demo Scans",)
+        )
+        for one in story.chapters
+    )

@@ -1,0 +1,47 @@
+"""Which sources there are, by number and name."""
+
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+
+from tasks.errors import UnknownSource
+from tasks.resources import open_web
+from tasks.settings import TaskSettings
+from tasks.sources.consumet import PROVIDERS, Consumet
+from tasks.sources.demo import Demo
+from tasks.sources.http import SourceHttp
+from tasks.sources.source import Source
+
+
+class Sources:
+    """The sources of one process."""
+
+    def __init__(self, sources: Sequence[Source]) -> None:
+        self._sources = sorted(sources, key=lambda source: source.number)
+
+    def all(self) -> list[Source]:
+        """Every source, by number."""
+        return list(self._sources)
+
+    def get(self, number_or_name: str) -> Source:
+        """The source a person means. Raises `UnknownSource`."""
+        wanted = number_or_name.strip().lower()
+        for source in self._sources:
+            if wanted in {source.name, str(source.number)}:
+                return source
+        raise UnknownSource(source=number_or_name[:60])
+
+
+@asynccontextmanager
+async def open_sources(settings: TaskSettings) -> AsyncIterator[Sources]:
+    """The sources that the settings switch on; the demo library where that is none."""
+    async with open_web(settings.mangapi_url) as web:
+        if not settings.mangapi_url:
+            yield Sources([Demo()])
+            return
+        yield Sources(
+            [
+                Consumet(SourceHttp(web, provider.name), settings.mangapi_url, provider)
+                for provider in PROVIDERS
+                if provider.segment in settings.consumet_providers
+            ]
+        )
