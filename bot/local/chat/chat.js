@@ -1,0 +1,262 @@
+"use strict";
+// The chat page. Everything a person or the bot wrote goes into the page as text, never as HTML.
+
+const $ = (id) => document.getElementById(id);
+const messages = new Map(); // "chat:id" -> message
+let world = null, sequence = 0, person = null, place = { chat: null, thread: null }, replyTo = null;
+
+function node(tag, className, text) {
+  const made = document.createElement(tag);
+  if (className) made.className = className;
+  if (text !== undefined) made.textContent = text;
+  return made;
+}
+
+async function post(path, body) {
+  const answer = await fetch(path, { method: "POST", headers: { "Content-Type": "application/json" }, body: JSON.stringify(body) });
+  return answer.json();
+}
+
+// ---- what happens in the world
+
+async function listen() {
+  for (;;) {
+    try {
+      const answer = await fetch(`/chat/state?after=${sequence}&wait=${sequence ? 25 : 0}`);
+      take(await answer.json());
+    } catch {
+      $("subtitle").textContent = "connecting …";
+      await new Promise((done) => setTimeout(done, 1000));
+      sequence = 0; world = null; messages.clear();
+    }
+  }
+}
+
+function take(state) {
+  if (state.people) { world = state; person ??= state.people[0].id; showPeople(); }
+  sequence = Math.max(state.sequence, 1);
+  if (world) world.commands = state.commands;
+  for (const message of state.messages) messages.set(`${message.chat.id}:${message.message_id}`, message);
+  for (const [chat, id] of state.deleted) messages.delete(`${chat}:${id}`);
+  show();
+}
+
+// ---- where we are
+
+const chatId = () => place.chat ?? person;
+const personName = (user) => [user.first_name, user.last_name].filter(Boolean).join(" ");
+
+function showPeople() {
+  $("person").replaceChildren(...world.people.map((one) => {
+    const option = node("option", "", personName(one));
+    option.value = one.id;
+    option.selected = one.id === person;
+    return option;
+  }));
+}
+
+function showChats() {
+  const tabs = [{ label: "Private chat", chat: null, thread: null }];
+  for (const topic of world.topics) tabs.push({ label: `# ${topic.name}`, chat: world.group.id, thread: topic.id });
+  $("chats").replaceChildren(...tabs.map((tab) => {
+    const button = node("button", "", tab.label);
+    button.type = "button";
+    button.setAttribute("aria-current", tab.chat === place.chat && tab.thread === place.thread);
+    button.onclick = () => { place = { chat: tab.chat, thread: tab.thread }; quote(null); show(true); };
+    return button;
+  }));
+  $("title").textContent = place.chat ? world.group.title : world.bot.first_name;
+  $("subtitle").textContent = place.chat ? "group, 3 people and the bot" : "bot";
+}
+
+const visible = () => [...messages.values()]
+  .filter((m) => m.chat.id === chatId() && (!place.chat || (m.message_thread_id ?? null) === place.thread))
+  .sort((a, b) => a.message_id - b.message_id);
+
+// ---- messages
+
+function show(jump = false) {
+  if (!world) return;
+  showChats();
+  const list = $("messages");
+  const atEnd = jump || list.scrollHeight - list.scrollTop - list.clientHeight < 80;
+  const shown = visible();
+  const kept = new Map([...list.children].map((one) => [one.dataset.key, one]));
+  const wanted = shown.map((message) => {
+    const key = `${message.chat.id}:${message.message_id}:${message.changed}:${person}`;
+    return kept.get(key) ?? bubble(message, key);
+  });
+  if (!wanted.length) wanted.push(node("p", "empty", place.chat ? "Commands work here: /search and a title" : "Send a title, or /start"));
+  list.replaceChildren(...wanted);
+  if (atEnd) list.scrollTop = list.scrollHeight;
+}
+
+function bubble(message, key) {
+  const box = node("article", message.from.id === person ? "message mine" : "message");
+  box.dataset.key = key;
+  box.dataset.id = message.message_id;
+  const inner = node("div", "bubble");
+  if (message.from.id !== person && place.chat) inner.append(node("div", "author", personName(message.from)));
+  if (message.reply_to_message) inner.append(node("div", "reply", oneLine(message.reply_to_message)));
+  if (message.document) inner.append(file(message.document));
+  const text = message.text ?? message.caption;
+  if (text) inner.append(rich(text, message.entities ?? message.caption_entities ?? []));
+  const preview = message.link_preview_options?.url;
+  if (preview && /^https?:/.test(preview)) inner.append(picture(preview));
+  inner.append(meta(message));
+  box.append(inner);
+  if (message.reaction) box.append(node("div", "reaction", message.reaction));
+  if (message.reply_markup) box.append(keyboard(message));
+  return box;
+}
+
+const oneLine = (m) => `${personName(m.from)}: ${(m.text ?? m.document?.file_name ?? "").split("\n")[0]}`;
+
+function meta(message) {
+  const line = node("div", "meta");
+  const answer = node("button", "", "Reply");
+  answer.type = "button";
+  answer.onclick = () => quote(message);
+  const time = new Date(message.date * 1000).toTimeString().slice(0, 5);
+  line.append(answer, node("span", "", (message.edit_date && message.from.id === person ? "edited " : "") + time));
+  return line;
+}
+
+function file(document_) {
+  const link = node("a", "file");
+  link.href = `/chat/file/${encodeURIComponent(document_.file_id)}`;
+  link.download = document_.file_name;
+  const names = node("span");
+  names.append(node("b", "", document_.file_name), node("small", "", size(document_.file_size)));
+  link.append(node("i", "", "⬇"), names);
+  return link;
+}
+
+const size = (bytes) => bytes < 1e6 ? `${Math.max(1, Math.round(bytes / 1e3))} kB` : `${(bytes / 1e6).toFixed(1)} MB`;
+
+function picture(address) {
+  const box = node("div", "preview"), image = node("img");
+  image.src = address; image.alt = ""; image.loading = "lazy";
+  image.onerror = () => box.remove();
+  box.append(image);
+  return box;
+}
+
+// Entities may lie inside each other; offsets count UTF-16 units, as JavaScript does.
+function rich(text, entities) {
+  const out = node("span");
+  walk(out, text, 0, text.length, [...entities].sort((a, b) => a.offset - b.offset || b.length - a.length));
+  return out;
+}
+
+const TAGS = { bold: "b", italic: "i", underline: "u", strikethrough: "s", code: "code", pre: "pre", blockquote: "blockquote" };
+
+function walk(parent, text, from, to, entities) {
+  while (entities.length) {
+    const entity = entities.shift(), end = Math.min(entity.offset + entity.length, to);
+    if (entity.offset < from) continue;
+    parent.append(text.slice(from, entity.offset));
+    const inside = [];
+    while (entities.length && entities[0].offset < end) inside.push(entities.shift());
+    const element = entityNode(entity);
+    if (entity.type === "bot_command") element.textContent = text.slice(entity.offset, end);
+    else walk(element, text, entity.offset, end, inside);
+    parent.append(element);
+    from = end;
+  }
+  parent.append(text.slice(from, to));
+}
+
+function entityNode(entity) {
+  if (entity.type === "text_link" && /^https?:/.test(entity.url)) {
+    const link = node("a");
+    link.href = entity.url; link.target = "_blank"; link.rel = "noopener noreferrer";
+    return link;
+  }
+  return node(entity.type === "bot_command" ? "span" : TAGS[entity.type] ?? "span", entity.type === "bot_command" ? "command" : "");
+}
+
+// ---- buttons
+
+function keyboard(message) {
+  const keys = node("div", "keys");
+  for (const row of message.reply_markup.inline_keyboard) {
+    const line = node("div");
+    for (const key of row) line.append(button(message, key));
+    keys.append(line);
+  }
+  return keys;
+}
+
+function button(message, key) {
+  const made = node("button", key.style ?? "", key.text);
+  made.type = "button";
+  made.title = key.text;
+  made.onclick = async () => {
+    if (key.url) return window.open(key.url, "_blank", "noopener");
+    if (key.copy_text) { await navigator.clipboard.writeText(key.copy_text.text); return toast("Copied"); }
+    made.classList.add("waiting");
+    const answer = await post("/chat/press", { person, chat: place.chat, message_id: message.message_id, data: key.callback_data });
+    made.classList.remove("waiting");
+    if (answer.alert) { $("alerttext").textContent = answer.text; $("alert").showModal(); }
+    else if (answer.text) toast(answer.text);
+  };
+  return made;
+}
+
+let toastTimer;
+function toast(text) {
+  $("toast").textContent = text;
+  $("toast").hidden = false;
+  clearTimeout(toastTimer);
+  toastTimer = setTimeout(() => { $("toast").hidden = true; }, 2600);
+}
+
+// ---- writing
+
+function quote(message) {
+  replyTo = message?.message_id ?? null;
+  $("quoting").hidden = !message;
+  $("quoted").textContent = message ? oneLine(message) : "";
+  if (message) $("text").focus();
+}
+
+async function send(text) {
+  if (!text.trim()) return;
+  const sent = { person, chat: place.chat, thread: place.thread, text, reply_to: replyTo };
+  quote(null);
+  await post("/chat/send", sent);
+  $("messages").scrollTop = $("messages").scrollHeight;
+}
+
+function showCommands(open) {
+  const menu = $("commands");
+  menu.hidden = !open;
+  $("menu").setAttribute("aria-expanded", open);
+  menu.replaceChildren(...(world?.commands ?? []).map((command) => {
+    const item = node("button");
+    item.type = "button";
+    item.setAttribute("role", "menuitem");
+    item.append(node("b", "", `/${command.command}`), node("span", "", command.description));
+    item.onclick = () => {
+      showCommands(false);
+      $("text").value = `/${command.command} `;
+      $("text").focus();
+    };
+    return item;
+  }));
+}
+
+$("composer").onsubmit = (event) => {
+  event.preventDefault();
+  showCommands(false);
+  const text = $("text").value;
+  $("text").value = "";
+  send(text);
+};
+$("text").oninput = () => showCommands($("text").value === "/");
+$("menu").onclick = () => showCommands($("commands").hidden);
+$("unquote").onclick = () => quote(null);
+$("person").onchange = () => { person = Number($("person").value); quote(null); show(true); };
+document.addEventListener("keydown", (event) => { if (event.key === "Escape") { showCommands(false); quote(null); } });
+listen();

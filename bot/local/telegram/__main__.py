@@ -1,0 +1,30 @@
+"""`python -m bot.local.telegram --port 8081 --folder data/telegram`: the stand-in as a process."""
+
+import argparse
+import asyncio
+import logging
+import signal
+from pathlib import Path
+
+from bot.local.telegram.server import serve
+
+log = logging.getLogger("bot.local.telegram")
+
+
+async def main(port: int, folder: Path | None) -> None:
+    """Serve until SIGTERM or SIGINT."""
+    stop = asyncio.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        asyncio.get_running_loop().add_signal_handler(number, stop.set)
+    async with serve(folder, port) as telegram:
+        log.info("the chat page is at %s/", telegram.url)
+        await stop.wait()
+
+
+if __name__ == "__main__":
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s telegram %(name)s: %(message)s")
+    parser = argparse.ArgumentParser(description="A stand-in for Telegram on this machine")
+    parser.add_argument("--port", type=int, default=0)
+    parser.add_argument("--folder", type=Path)
+    arguments = parser.parse_args()
+    asyncio.run(main(arguments.port, arguments.folder))

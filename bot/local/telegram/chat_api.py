@@ -1,0 +1,187 @@
+"""What the chat page, and tests that act as people, call: `/chat/…` in JSON."""
+
+import uuid
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote
+
+from aiogram.types import CallbackQuery, Chat, Message, MessageEntity, User
+from aiohttp import web
+from pydantic import BaseModel, ValidationError
+
+from bot.local.telegram.errors import ApiError
+from bot.local.telegram.faults import Fault, Faults
+from bot.local.telegram.files import Files
+from bot.local.telegram.limits import RateRules
+from bot.local.telegram.methods import Methods
+from bot.local.telegram.world import BOT, GROUP, PEOPLE, TOPICS, World, dump
+
+PAGE = Path(__file__).parent.parent / "chat"
+LONGEST_WAIT = 25.0
+NO_SNIFF = {
+    "X-Content-Type-Options": "nosniff",
+    "Content-Security-Policy": "default-src 'self'; img-src 'self' https: data:",
+}
+
+
+class Saying(BaseModel):
+    """A person sends a text; `chat` is the group's id, or None for the private chat with the bot."""
+
+    person: int
+    chat: int | None = None
+    text: str
+    thread: int | None = None
+    reply_to: int | None = None
+    twice: bool = False
+    """Deliver the update a second time, as Telegram does when it is not sure of the first."""
+
+
+class Pressing(BaseModel):
+    """A person presses a button of a message."""
+
+    person: int
+    chat: int | None = None
+    message_id: int
+    data: str
+
+
+class Rules(BaseModel):
+    """How strict the stand-in is; None = as it was."""
+
+    upload_limit: int | None = None
+    rate_limits: bool | None = None
+
+
+class ChatApi:
+    """The people's side of the stand-in."""
+
+    def __init__(self, world: World, methods: Methods, files: Files, faults: Faults) -> None:
+        self._world = world
+        self._methods = methods
+        self._files = files
+        self._faults = faults
+
+    def add_to(self, app: web.Application) -> None:
+        app.router.add_get("/", self._page)
+        app.router.add_static("/page/", PAGE)
+        app.router.add_get("/chat/state", self._state)
+        app.router.add_post("/chat/send", self._send)
+        app.router.add_post("/chat/press", self._press)
+        app.router.add_get("/chat/file/{file_id}", self._file)
+        app.router.add_get("/chat/breaches", self._breaches)
+        app.router.add_post("/chat/faults", self._order_fault)
+        app.router.add_post("/chat/rules", self._set_rules)
+
+    async def _page(self, _: web.Request) -> web.StreamResponse:
+        return web.FileResponse(PAGE / "index.html", headers=NO_SNIFF)
+
+    async def _state(self, request: web.Request) -> web.StreamResponse:
+        """Everything that changed after the number `after`; waits up to `wait` seconds for something."""
+        after, wait = int(request.query.get("after", 0)), float(request.query.get("wait", 0))
+        await self._world.wait_for_change(after, min(wait, LONGEST_WAIT))
+        changed = sorted(spot for spot, number in self._world.changed_at.items() if number > after)
+        state: dict[str, Any] = {
+            "sequence": self._world.sequence,
+            "messages": [self._shown(spot) for spot in changed],
+            "deleted": [list(spot) for spot, number in self._world.deleted.items() if number > after],
+            "commands": self._world.commands,
+        }
+        if not after:
+            state |= {
+                "bot": dump(BOT),
+                "people": [dump(person) for person in PEOPLE],
+                "group": dump(GROUP),
+                "topics": [{"id": topic, "name": name} for topic, name in TOPICS.items()],
+            }
+        return web.json_response(state)
+
+    def _shown(self, spot: tuple[int, int]) -> dict[str, Any]:
+        dumped = dump(self._world.messages[spot])
+        return {**dumped, "changed": self._world.changed_at[spot], "reaction": self._world.reactions.get(spot, "")}
+
+    async def _send(self, request: web.Request) -> web.StreamResponse:
+        try:
+            saying = Saying.model_validate(await request.json())
+            person, chat = self._who_and_where(saying.person, saying.chat)
+        except (ValidationError, ApiError) as error:
+            return web.json_response({"error": str(error)}, status=400)
+        reply_to = self._world.message(chat.id, saying.reply_to) if saying.reply_to else None
+        message = await self._world.put(
+            self._world.new_message(
+                chat.id,
+                person,
+                text=saying.text[:4096],
+                entities=_command_entities(saying.text),
+                message_thread_id=saying.thread,
+                is_topic_message=True if saying.thread else None,
+                reply_to_message=reply_to and reply_to.model_copy(update={"reply_to_message": None}),
+            )
+        )
+        if _bot_sees(message):
+            update = self._world.tell_bot(message=message)
+            if saying.twice:
+                self._world.tell_again(update)
+        return web.json_response({"message_id": message.message_id})
+
+    async def _press(self, request: web.Request) -> web.StreamResponse:
+        try:
+            pressing = Pressing.model_validate(await request.json())
+            person, chat = self._who_and_where(pressing.person, pressing.chat)
+        except (ValidationError, ApiError) as error:
+            return web.json_response({"error": str(error)}, status=400)
+        message = self._world.message(chat.id, pressing.message_id)
+        query = CallbackQuery(
+            id=uuid.uuid4().hex,
+            from_user=person,
+            chat_instance=str(chat.id),
+            message=message,
+            data=pressing.data,
+        )
+        return web.json_response(await self._methods.press(query))
+
+    def _who_and_where(self, person_id: int, chat_id: int | None) -> tuple[User, Chat]:
+        person = self._world.person(person_id)
+        return person, self._world.chat(person_id if chat_id is None else chat_id)
+
+    async def _file(self, request: web.Request) -> web.StreamResponse:
+        stored = self._files.get(request.match_info["file_id"])
+        if stored is None:
+            return web.json_response({"error": "no such file"}, status=404)
+        headers = {
+            "Content-Disposition": f"attachment; filename*=UTF-8''{quote(stored.name, safe='')}",
+            "Content-Type": "application/octet-stream",
+        }
+        return web.FileResponse(self._files.path(stored.file_id), headers=headers)
+
+    async def _breaches(self, _: web.Request) -> web.StreamResponse:
+        return web.json_response({"breaches": self._world.breaches, "uploads": self._files.uploads})
+
+    async def _order_fault(self, request: web.Request) -> web.StreamResponse:
+        self._faults.order(Fault.model_validate(await request.json()))
+        return web.json_response({})
+
+    async def _set_rules(self, request: web.Request) -> web.StreamResponse:
+        rules = Rules.model_validate(await request.json())
+        if rules.upload_limit is not None:
+            self._files.upload_limit = rules.upload_limit
+        if rules.rate_limits is not None:
+            self._methods.rates = RateRules() if rules.rate_limits else None
+        return web.json_response({})
+
+
+def _command_entities(text: str) -> list[MessageEntity] | None:
+    if not text.startswith("/"):
+        return None
+    return [MessageEntity(type="bot_command", offset=0, length=len(text.split(maxsplit=1)[0]))]
+
+
+def _bot_sees(message: Message) -> bool:
+    """Privacy mode: in a group the bot gets commands meant for it and answers to what it said."""
+    if message.chat.type == "private":
+        return True
+    replied = message.reply_to_message
+    if replied and replied.from_user and replied.from_user.id == BOT.id:
+        return True
+    text = message.text or ""
+    command, _, name = text.split(maxsplit=1)[0].partition("@") if text.startswith("/") else ("", "", "")
+    return bool(command) and name.lower() in {"", str(BOT.username).lower()}

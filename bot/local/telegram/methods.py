@@ -1,0 +1,284 @@
+"""The Bot API's methods, by name."""
+
+import asyncio
+import time
+from collections.abc import Awaitable, Callable, Mapping
+from typing import Any
+
+from aiogram.types import CallbackQuery, Document, LinkPreviewOptions, Message
+
+from bot.local.telegram.errors import ApiError, bad_request
+from bot.local.telegram.files import Files, StoredFile
+from bot.local.telegram.limits import RateRules
+from bot.local.telegram.rules import check_caption, check_keyboard, check_text
+from bot.local.telegram.world import BOT, GROUP, GROUP_CREATOR, TOPICS, World, dump
+
+ANSWER_SECONDS = 15.0
+"""How long a press waits for its answer."""
+TOO_OLD = "query is too old and response timeout expired or query ID is invalid"
+NOT_MODIFIED = (
+    "message is not modified: specified new message content and reply markup are exactly the same as a current content "
+    "and reply markup of the message"
+)
+LONGEST_POLL = 50
+
+
+class Press:
+    """A pressed button that waits for its answer."""
+
+    def __init__(self) -> None:
+        self.at = time.monotonic()
+        self.answer: asyncio.Future[dict[str, Any]] = asyncio.get_running_loop().create_future()
+
+
+class Params(dict[str, Any]):
+    """Parameters of a call, as JSON or as the texts of a form."""
+
+    def integer(self, name: str, default: int | None = None) -> int:
+        value = self.get(name, default)
+        try:
+            return int(value)  # type: ignore[arg-type]  # None and nonsense are refused alike
+        except (TypeError, ValueError):
+            raise bad_request(f"{name} is empty" if value is None else f"{name} is not a number", breach=True) from None
+
+    def flag(self, name: str) -> bool:
+        return str(self.get(name, "")).lower() in {"true", "1"}
+
+
+class Methods:
+    """What the bot can call. Each method takes the parameters and returns the result."""
+
+    def __init__(self, world: World, files: Files) -> None:
+        self._world = world
+        self._files = files
+        self.rates: RateRules | None = RateRules()
+        self.presses: dict[str, Press] = {}
+        self._poll: asyncio.Event | None = None
+        self._table: Mapping[str, Callable[[Params], Awaitable[Any]]] = {
+            "getme": self._get_me,
+            "getupdates": self._get_updates,
+            "deletewebhook": self._done,
+            "getwebhookinfo": self._webhook_info,
+            "setmycommands": self._set_commands,
+            "getmycommands": self._get_commands,
+            "sendmessage": self._send_message,
+            "senddocument": self._send_document,
+            "sendchataction": self._chat_action,
+            "editmessagetext": self._edit_text,
+            "editmessagereplymarkup": self._edit_markup,
+            "deletemessage": self._delete,
+            "answercallbackquery": self._answer_press,
+            "setmessagereaction": self._react,
+            "getchat": self._get_chat,
+            "getchatmember": self._get_member,
+            "getchatadministrators": self._get_admins,
+            "getfile": self._get_file,
+        }
+
+    async def call(self, name: str, params: Params) -> Any:
+        """The result of a method, ready for JSON. Raises `ApiError`."""
+        method = self._table.get(name.lower())
+        if method is None:
+            raise ApiError(404, "Not Found: method not found")
+        return await method(params)
+
+    async def _get_me(self, _: Params) -> Any:
+        me = {"can_join_groups": True, "can_read_all_group_messages": False, "supports_inline_queries": False}
+        return {**dump(BOT), **me}
+
+    async def _done(self, _: Params) -> Any:
+        return True
+
+    async def _webhook_info(self, _: Params) -> Any:
+        return {"url": "", "has_custom_certificate": False, "pending_update_count": len(self._world.updates)}
+
+    async def _set_commands(self, params: Params) -> Any:
+        self._world.commands = list(params.get("commands") or [])
+        return True
+
+    async def _get_commands(self, _: Params) -> Any:
+        return self._world.commands
+
+    async def _get_updates(self, params: Params) -> Any:
+        if self._poll:
+            self._poll.set()
+        self._poll = ended = asyncio.Event()
+        offset = params.integer("offset", 0)
+        while self._world.updates and self._world.updates[0][1].update_id < offset:
+            self._world.updates.popleft()
+        deadline = time.monotonic() + min(params.integer("timeout", 0), LONGEST_POLL)
+        while not ended.is_set():
+            self._world.drop_old_updates()
+            waiting = [dump(update) for _, update in self._world.updates]
+            left = deadline - time.monotonic()
+            if waiting or left <= 0:
+                return waiting[: max(1, min(100, params.integer("limit", 100)))]
+            await self._world.wait_for_update(min(left, 1.0))
+        raise ApiError(
+            409,
+            "Conflict: terminated by other getUpdates request; make sure that only one bot instance is running",
+        )
+
+    async def _send_message(self, params: Params) -> Any:
+        text, entities = check_text(str(params.get("text") or ""), params.get("parse_mode"))
+        content = {"text": text, "entities": entities or None, "link_preview_options": _preview(params)}
+        return await self._say(params, content)
+
+    async def _send_document(self, params: Params) -> Any:
+        stored = params.get("document")
+        if isinstance(stored, str):
+            stored = self._files.get(stored)
+            if stored is None:
+                raise bad_request("wrong file identifier/HTTP URL specified", breach=True)
+        if not isinstance(stored, StoredFile):
+            raise bad_request("there is no document in the request", breach=True)
+        if stored.size == 0:
+            raise bad_request("file must be non-empty", breach=True)
+        caption, entities = check_caption(str(params.get("caption") or ""), params.get("parse_mode"))
+        document = Document(
+            file_id=stored.file_id,
+            file_unique_id=stored.file_id[-12:],
+            file_name=stored.name,
+            mime_type=stored.mime_type or None,
+            file_size=stored.size,
+        )
+        content = {"document": document, "caption": caption or None, "caption_entities": entities or None}
+        return await self._say(params, content)
+
+    async def _say(self, params: Params, content: dict[str, Any]) -> Any:
+        chat = self._world.chat(params.integer("chat_id"))
+        keyboard = check_keyboard(params.get("reply_markup"))
+        thread = _thread(params, chat.id)
+        reply_to = self._replied(params, chat.id)
+        self._count(chat.id)
+        message = self._world.new_message(
+            chat.id,
+            BOT,
+            reply_markup=keyboard,
+            message_thread_id=thread,
+            is_topic_message=True if thread else None,
+            reply_to_message=reply_to,
+            **content,
+        )
+        return dump(await self._world.put(message))
+
+    def _replied(self, params: Params, chat_id: int) -> Message | None:
+        reply = params.get("reply_parameters") or {}
+        if not reply:
+            return None
+        message = self._world.message(chat_id, int(reply.get("message_id", 0)))
+        if message is None and not reply.get("allow_sending_without_reply"):
+            raise bad_request("message to be replied not found", breach=True)
+        return message and message.model_copy(update={"reply_to_message": None, "reply_markup": None})
+
+    def _count(self, chat_id: int) -> None:
+        if self.rates:
+            self.rates.say(chat_id)
+
+    def _own(self, params: Params, what: str) -> Message:
+        chat_id = self._world.chat(params.integer("chat_id")).id
+        message = self._world.message(chat_id, params.integer("message_id"))
+        if message is None:
+            raise bad_request(f"message to {what} not found")
+        if message.from_user is None or message.from_user.id != BOT.id:
+            raise bad_request(f"message can't be {what}ed", breach=True)
+        return message
+
+    async def _edit_text(self, params: Params) -> Any:
+        message = self._own(params, "edit")
+        text, entities = check_text(str(params.get("text") or ""), params.get("parse_mode"))
+        if message.text is None:
+            raise bad_request("there is no text in the message to edit", breach=True)
+        return await self._change(
+            message,
+            text=text,
+            entities=entities or None,
+            reply_markup=check_keyboard(params.get("reply_markup")),
+            link_preview_options=_preview(params),
+        )
+
+    async def _edit_markup(self, params: Params) -> Any:
+        return await self._change(self._own(params, "edit"), reply_markup=check_keyboard(params.get("reply_markup")))
+
+    async def _change(self, message: Message, **content: Any) -> Any:
+        self._count(message.chat.id)
+        changed = message.model_copy(update=content)
+        if dump(changed) == dump(message):
+            raise bad_request(NOT_MODIFIED, breach=True)
+        edited = changed.model_copy(update={"edit_date": int(time.time())})
+        return dump(await self._world.put(edited))
+
+    async def _delete(self, params: Params) -> Any:
+        message = self._own(params, "delete")
+        await self._world.remove(message.chat.id, message.message_id)
+        return True
+
+    async def _chat_action(self, params: Params) -> Any:
+        self._world.chat(params.integer("chat_id"))
+        return True
+
+    async def _answer_press(self, params: Params) -> Any:
+        press = self.presses.get(str(params.get("callback_query_id")))
+        if press is None or press.answer.done() or time.monotonic() - press.at > ANSWER_SECONDS:
+            raise bad_request(TOO_OLD, breach=press is not None and press.answer.done())
+        text = str(params.get("text") or "")
+        if len(text) > 200:
+            raise bad_request("MESSAGE_TOO_LONG", breach=True)
+        press.answer.set_result({"text": text, "alert": params.flag("show_alert")})
+        return True
+
+    async def _react(self, params: Params) -> Any:
+        chat_id, message_id = params.integer("chat_id"), params.integer("message_id")
+        if self._world.message(chat_id, message_id) is None:
+            raise bad_request("message to react not found")
+        reaction = params.get("reaction") or []
+        await self._world.react(chat_id, message_id, reaction[0]["emoji"] if reaction else "")
+        return True
+
+    async def _get_chat(self, params: Params) -> Any:
+        return {**dump(self._world.chat(params.integer("chat_id"))), "accent_color_id": 0, "max_reaction_count": 11}
+
+    async def _get_member(self, params: Params) -> Any:
+        self._world.chat(params.integer("chat_id"))
+        person = self._world.person(params.integer("user_id"))
+        if person.id == GROUP_CREATOR:
+            return {"status": "creator", "user": dump(person), "is_anonymous": False}
+        return {"status": "member", "user": dump(person)}
+
+    async def _get_admins(self, params: Params) -> Any:
+        if params.integer("chat_id") != GROUP.id:
+            raise bad_request("there are no administrators in the private chat")
+        creator = dump(self._world.person(GROUP_CREATOR))
+        return [{"status": "creator", "user": creator, "is_anonymous": False}]
+
+    async def _get_file(self, params: Params) -> Any:
+        stored = self._files.get(str(params.get("file_id") or ""))
+        if stored is None:
+            raise bad_request("wrong file_id or the file is temporarily unavailable")
+        if stored.size > 20 << 20:
+            raise bad_request("file is too big")
+        return {"file_id": stored.file_id, "file_unique_id": stored.file_id[-12:], "file_path": stored.file_id}
+
+    async def press(self, query: CallbackQuery) -> dict[str, Any]:
+        """A person pressed a button: what the bot answers, or that it did not in time."""
+        press = self.presses[query.id] = Press()
+        self._world.tell_bot(callback_query=query)
+        try:
+            async with asyncio.timeout(ANSWER_SECONDS):
+                return await asyncio.shield(press.answer)
+        except TimeoutError:
+            return {"text": "", "alert": False, "unanswered": True}
+
+
+def _thread(params: Params, chat_id: int) -> int | None:
+    thread = params.get("message_thread_id")
+    if thread is None:
+        return None
+    if chat_id != GROUP.id or int(thread) not in TOPICS:
+        raise bad_request("message thread not found", breach=True)
+    return int(thread)
+
+
+def _preview(params: Params) -> LinkPreviewOptions | None:
+    value = params.get("link_preview_options")
+    return LinkPreviewOptions.model_validate(value) if value and value.get("url") else None

@@ -1,0 +1,178 @@
+"""The stand-in's little world: one bot, three people, their private chats, and a group with two topics. In memory, and on
+disk where it was given a folder, so that a second start shows the same chats."""
+
+import asyncio
+import json
+import time
+from collections import deque
+from collections.abc import Callable
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from aiogram.types import CallbackQuery, Chat, Message, Update, User
+
+from bot.local.telegram.errors import bad_request
+
+BOT = User(id=1000001, is_bot=True, first_name="Manhwa Downloader", username="manhwa_local_bot")
+PEOPLE = (
+    User(id=101, is_bot=False, first_name="Mina", last_name="Park", username="mina", language_code="en"),
+    User(id=102, is_bot=False, first_name="준호", username="junho", language_code="ko"),
+    User(id=103, is_bot=False, first_name="Sofía", username="sofia", language_code="es"),
+)
+GROUP = Chat(id=-1000000000001, type="supergroup", title="Reading club", is_forum=True)
+TOPICS = {None: "General", 2: "Requests"}
+GROUP_CREATOR = PEOPLE[0].id
+UPDATE_LIFE = {"message": 24 * 3600.0, "callback_query": 150.0}
+"""Seconds an update waits for the bot before it is dropped."""
+EMPTY_MESSAGE_ID = 10  # 1 and 2 are the group's own, and topics are named by such numbers
+
+Dumped = dict[str, Any]
+
+
+def dump(thing: Any) -> Dumped:
+    """An object as the Bot API writes it."""
+    dumped: Dumped = thing.model_dump(mode="json", by_alias=True, exclude_none=True)
+    if isinstance(thing, Message):
+        dumped["date"] = int(thing.date.timestamp())
+    return dumped
+
+
+class World:
+    """Everything there is. Every change gets a number, by which watchers ask for what is new to them."""
+
+    def __init__(self, folder: Path | None = None) -> None:
+        self._folder = folder
+        self.messages: dict[tuple[int, int], Message] = {}
+        self.reactions: dict[tuple[int, int], str] = {}
+        self.changed_at: dict[tuple[int, int], int] = {}
+        self.deleted: dict[tuple[int, int], int] = {}
+        self.commands: list[Dumped] = []
+        self.sequence = 0
+        self.updates: deque[tuple[float, Update]] = deque()
+        self.breaches: list[str] = []
+        self._next_message = EMPTY_MESSAGE_ID
+        self._next_update = int(time.time())
+        self._changed = asyncio.Condition()
+        self._told = asyncio.Event()
+        self._dirty = False
+        if folder:
+            self._load(folder)
+
+    @staticmethod
+    def person(person_id: int) -> User:
+        for person in PEOPLE:
+            if person.id == person_id:
+                return person
+        raise bad_request("user not found")
+
+    @staticmethod
+    def chat(chat_id: int) -> Chat:
+        if chat_id == GROUP.id:
+            return GROUP
+        for person in PEOPLE:
+            if person.id == chat_id:
+                names = person.model_dump(include={"first_name", "last_name", "username"})
+                return Chat(id=person.id, type="private", **names)
+        raise bad_request("chat not found", breach=True)
+
+    def message(self, chat_id: int, message_id: int) -> Message | None:
+        return self.messages.get((chat_id, message_id))
+
+    def new_message(self, chat_id: int, author: User, **content: Any) -> Message:
+        """A message with the next id; who puts it into the world calls `put`."""
+        self._next_message += 1
+        return Message(
+            message_id=self._next_message,
+            date=datetime.now(UTC).replace(microsecond=0),
+            chat=self.chat(chat_id),
+            from_user=author,
+            **content,
+        )
+
+    async def put(self, message: Message) -> Message:
+        """Add a message, or change it in place."""
+        spot = (message.chat.id, message.message_id)
+        self.messages[spot] = message
+        await self._touch(lambda: self.changed_at.__setitem__(spot, self.sequence))
+        return message
+
+    async def remove(self, chat_id: int, message_id: int) -> None:
+        del self.messages[chat_id, message_id]
+        self.changed_at.pop((chat_id, message_id), None)
+        await self._touch(lambda: self.deleted.__setitem__((chat_id, message_id), self.sequence))
+
+    async def react(self, chat_id: int, message_id: int, emoji: str) -> None:
+        self.reactions[chat_id, message_id] = emoji
+        await self._touch(lambda: self.changed_at.__setitem__((chat_id, message_id), self.sequence))
+
+    async def wait_for_change(self, after: int, seconds: float) -> None:
+        """Return when there is a change younger than `after`, or after so long."""
+        async with self._changed:
+            try:
+                async with asyncio.timeout(seconds):
+                    await self._changed.wait_for(lambda: self.sequence > after)
+            except TimeoutError:
+                return
+
+    def tell_bot(self, **what: Message | CallbackQuery) -> Update:
+        """Queue an update for the bot."""
+        self._next_update += 1
+        update = Update(update_id=self._next_update, **what)  # type: ignore[arg-type]  # one field of many
+        self.updates.append((time.time(), update))
+        self._told.set()
+        return update
+
+    def tell_again(self, update: Update) -> None:
+        """Queue an update a second time."""
+        self.updates.append((time.time(), update))
+
+    async def wait_for_update(self, seconds: float) -> None:
+        """Return when an update was queued, or after so long."""
+        self._told.clear()
+        try:
+            async with asyncio.timeout(seconds):
+                await self._told.wait()
+        except TimeoutError:
+            return
+
+    def drop_old_updates(self) -> None:
+        """Telegram keeps updates for a bot that does not ask for them only so long."""
+        now = time.time()
+        self.updates = deque((t, u) for t, u in self.updates if now - t < UPDATE_LIFE[u.event_type])
+
+    async def _touch(self, note: Callable[[], None]) -> None:
+        async with self._changed:
+            self.sequence += 1
+            note()
+            self._dirty = True
+            self._changed.notify_all()
+
+    def save(self) -> None:
+        """Write everything down, if something changed since the last time."""
+        if self._folder is None or not self._dirty:
+            return
+        self._dirty = False
+        state = {
+            "next_message": self._next_message,
+            "next_update": self._next_update,
+            "messages": [dump(message) for message in self.messages.values()],
+            "reactions": [[*spot, emoji] for spot, emoji in self.reactions.items()],
+        }
+        part = self._folder / "chats.json.part"
+        part.write_text(json.dumps(state))
+        part.rename(self._folder / "chats.json")
+
+    def _load(self, folder: Path) -> None:
+        path = folder / "chats.json"
+        if not path.exists():
+            return
+        state = json.loads(path.read_text())
+        self._next_message = state["next_message"]
+        self._next_update = max(self._next_update, state["next_update"])
+        for dumped in state["messages"]:
+            message = Message.model_validate(dumped)
+            self.messages[message.chat.id, message.message_id] = message
+            self.sequence += 1
+            self.changed_at[message.chat.id, message.message_id] = self.sequence
+        self.reactions = {(chat, message): emoji for chat, message, emoji in state["reactions"]}
