@@ -30,7 +30,7 @@ class Pacing:
         self._redis = redis
         # The address only names the kind of storage: the connections are ours, as the documentation allows.
         ours: dict[str, Any] = {"connection_pool": redis.connection_pool}
-        storage = RedisStorage("async+redis://ours", implementation="redispy", key_prefix="manhwa:bot:pace", **ours)
+        storage = RedisStorage("async+redis://ours:6379", implementation="redispy", key_prefix="manhwa:bot:pace", **ours)
         self._limiter = MovingWindowRateLimiter(storage)
 
     async def slot(self, chat_id: int) -> None:

@@ -1,7 +1,7 @@
 """The Celery app: `celery -A tasks worker -Q downloads`, `-Q cleanup`, `celery -A tasks beat`."""
 
 from celery import Celery
-from kombu import Queue
+from kombu import Exchange, Queue
 
 from tasks.dispatch import CLEAN_UP_TASK, CLEANUP, DOWNLOAD_TASK, DOWNLOADS
 from tasks.settings import SettingsError, task_settings
@@ -16,7 +16,8 @@ def _app() -> Celery:
     app.conf.update(
         broker_url=settings.broker_url,
         result_backend=settings.result_backend,
-        task_queues=[Queue(DOWNLOADS), Queue(CLEANUP)],
+        # Named in full: a bare queue would be bound to the default one's key, and get its messages as well.
+        task_queues=[Queue(name, Exchange(name), routing_key=name) for name in (DOWNLOADS, CLEANUP)],
         task_default_queue=DOWNLOADS,
         task_create_missing_queues=False,
         task_routes={

@@ -126,7 +126,9 @@ class _Attempt:
         if not any(chapter.pages for chapter in fetched):
             raise _nothing(fetched)
         self._state = JobState.PACKING
-        await self._store.start_packing(self._lease, self._meter.progress())
+        progress = self._meter.progress()
+        await self._store.start_packing(self._lease, progress)
+        await self._report(self._state, progress)
         return await asyncio.to_thread(_pack, self._job, self._folder, fetched)
 
 

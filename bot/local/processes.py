@@ -1,0 +1,102 @@
+"""Which processes make up the product on one machine, as a configuration for supervisor. Pure."""
+
+import os
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from bot.settings import BotSettings
+
+PYTHON = sys.executable
+
+
+@dataclass(frozen=True)
+class Program:
+    """One process; higher `order`s start later and stop earlier."""
+
+    name: str
+    command: tuple[str, ...]
+    order: int
+    stop_signal: str = "TERM"
+    stop_seconds: int = 8
+    settled_seconds: int = 1
+    """One that ends sooner after its start is started anew with growing pauses."""
+    environment: Mapping[str, str] = field(default_factory=dict)
+
+
+def programs(settings: BotSettings, *, with_redis: bool, chat_port: int | None) -> list[Program]:
+    """Everything to start. `chat_port` is the stand-in's; None = the real Telegram."""
+    celery = (PYTHON, "-m", "celery", "-q", "-A", "tasks")
+    chosen = [
+        # QUIT: give the running job back and go, instead of finishing it first.
+        Program("downloads", (*celery, *_worker("downloads", 2)), 30, stop_signal="QUIT"),
+        Program("cleanup", (*celery, *_worker("cleanup", 1)), 30, stop_signal="QUIT"),
+        Program("beat", (*celery, "beat", "-l", "WARNING", "-s", str(settings.data_path / "run" / "beat")), 40),
+    ]
+    if with_redis:
+        chosen.append(Program("redis", (PYTHON, "-m", "bot.local.redis_server"), 10))
+    standing_in: dict[str, str] = {}
+    if chat_port is not None:
+        folder = str(settings.data_path / "telegram")
+        command = (PYTHON, "-m", "bot.local.telegram", "--port", str(chat_port), "--folder", folder)
+        chosen.append(Program("telegram", command, 20))
+        standing_in = stand_in_environment(chat_port)
+    chosen.append(Program("bot", (PYTHON, "-m", "bot"), 50, settled_seconds=0, environment=standing_in))
+    return sorted(chosen, key=lambda program: program.order)
+
+
+def stand_in_environment(port: int) -> dict[str, str]:
+    """What tells the bot to talk to the stand-in at that port."""
+    from bot.local.telegram import STAND_IN_TOKEN  # noqa: PLC0415 - brings aiogram, which takes seconds to load
+
+    return {"TELEGRAM_BOT_TOKEN": STAND_IN_TOKEN, "TELEGRAM_API_URL": f"http://127.0.0.1:{port}"}
+
+
+def _worker(queue: str, processes: int) -> tuple[str, ...]:
+    return ("worker", "-Q", queue, "-c", str(processes), "-n", f"{queue}@%h", "-l", "INFO", "--without-gossip")
+
+
+def supervisor_config(chosen: list[Program], run_folder: Path, user: str) -> str:
+    """The text of a supervisord.conf: in the foreground, everything to the terminal, what dies is started again."""
+    head = f"""\
+[supervisord]
+nodaemon=true
+user={_escaped(user)}
+logfile=/dev/null
+logfile_maxbytes=0
+loglevel=warn
+pidfile={_escaped(str(run_folder / "supervisord.pid"))}
+directory={_escaped(str(Path.cwd()))}
+"""
+    return "\n".join([head, *map(_section, chosen)])
+
+
+def _section(program: Program) -> str:
+    words = (PYTHON, "-m", "bot.local.tied", *program.command)
+    environment = ",".join(f'{name}="{_escaped(value)}"' for name, value in program.environment.items())
+    return f"""\
+[program:{program.name}]
+command={_escaped(" ".join(f'"{word}"' for word in words))}
+environment={environment}
+priority={program.order}
+startsecs={program.settled_seconds}
+startretries=1000000
+autorestart=unexpected
+exitcodes={2 if program.name == "bot" else 222}
+stopsignal={program.stop_signal}
+stopwaitsecs={program.stop_seconds}
+killasgroup=true
+redirect_stderr=true
+stdout_logfile=/dev/fd/1
+stdout_logfile_maxbytes=0
+"""
+
+
+def _escaped(text: str) -> str:
+    return text.replace("%", "%%")
+
+
+def current_user() -> str:
+    """Who runs this, in the form supervisor asks for when that is root."""
+    return str(os.getuid())
