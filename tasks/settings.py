@@ -1,13 +1,20 @@
 """The settings of the workers, read once from the environment and `.env`; `.env.example` explains each."""
 
+import difflib
 import hashlib
+import re
 import tempfile
+from collections.abc import Iterable
 from functools import cache
 from pathlib import Path
 from typing import Annotated, Literal, Self, TypeVar
+from urllib.parse import SplitResult, urlsplit
 
-from pydantic import BeforeValidator, Field, SecretStr, ValidationError, model_validator
+from dotenv import dotenv_values
+from pydantic import AfterValidator, BeforeValidator, Field, SecretStr, ValidationError, model_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+
+ENV_FILE = ".env"
 
 BYTES_OF_A_SOCKET_PATH = 100
 """Unix sockets refuse longer paths (108 bytes on Linux, 104 on macOS)."""
@@ -26,23 +33,52 @@ def _words(value: object) -> object:
 Words = Annotated[tuple[str, ...], NoDecode, BeforeValidator(_words)]
 
 
-def _base_url(value: object) -> object:
-    if isinstance(value, str) and value and not value.startswith(("http://", "https://")):
-        raise ValueError("has to be empty or an address that starts with http:// or https://")
-    return value.rstrip("/") if isinstance(value, str) else value
+def _address(value: str) -> SplitResult | None:
+    """The parts of an address that names a host or a path; None = it is no such address."""
+    try:
+        parts = urlsplit(value)
+        usable = parts.port != 0
+    except ValueError:
+        return None
+    return parts if usable and parts.scheme and value.isprintable() and " " not in value else None
 
 
-BaseUrl = Annotated[str, BeforeValidator(_base_url)]
+def _base_url(value: str) -> str:
+    parts = _address(value)
+    if value and (parts is None or parts.scheme not in {"http", "https"} or not parts.hostname):
+        raise ValueError("has to be an address such as https://host:port/path")
+    return value.rstrip("/")
+
+
+BaseUrl = Annotated[str, AfterValidator(_base_url)]
 """Empty, or an http address without a slash at its end."""
+
+
+def _redis_url(secret: SecretStr) -> SecretStr:
+    value = secret.get_secret_value()
+    parts = _address(value)
+    tcp = parts is not None and parts.scheme in {"redis", "rediss"} and parts.hostname
+    socket = parts is not None and parts.scheme in {"redis+socket", "unix"} and parts.path.strip("/")
+    if value and not tcp and not socket:
+        # Only its beginning is told, as the rest may hold a password.
+        told = re.sub(r"://.*", "://…", value, flags=re.DOTALL)
+        raise ValueError(
+            f"is {told!r}: has to be an address such as redis://host:6379/0, rediss://host:6379/0 or unix:///path/redis.sock"
+        )
+    return secret
+
+
+RedisUrl = Annotated[SecretStr, AfterValidator(_redis_url)]
+"""Empty, or the address of a Redis server: redis://, rediss://, redis+socket:// or unix://; may hold a password."""
 
 
 class TaskSettings(BaseSettings):
     """What workers, beat and everything that submits jobs need to know."""
 
-    model_config = SettingsConfigDict(env_file=".env", env_ignore_empty=True, extra="ignore", frozen=True)
+    model_config = SettingsConfigDict(env_file=ENV_FILE, env_ignore_empty=True, extra="ignore", frozen=True)
 
-    celery_broker_url: SecretStr = SecretStr("")
-    celery_result_backend: SecretStr = SecretStr("")
+    celery_broker_url: RedisUrl = SecretStr("")
+    celery_result_backend: RedisUrl = SecretStr("")
     mangapi_url: BaseUrl = ""
     consumet_providers: Annotated[tuple[ConsumetSegment, ...], NoDecode, BeforeValidator(_words)] = (
         "mangadex",
@@ -105,22 +141,42 @@ class TaskSettings(BaseSettings):
 S = TypeVar("S", bound=TaskSettings)
 
 
+LOOKS_LIKE = 0.85
+"""Similarity from which an unknown name counts as a slip of the pen; the file may hold settings of other programs."""
+
+
 def load(kind: type[S]) -> S:
     """Read settings of `kind` from the environment and `.env`. Raises `SettingsError`."""
     try:
-        return kind()
+        settings = kind()
+        _refuse_slips(kind, dotenv_values(ENV_FILE))
     except ValidationError as error:
-        raise SettingsError(_in_one_line(error)) from None
+        raise SettingsError(_in_one_line(kind, error)) from None
+    except OSError as error:
+        raise SettingsError(f"{ENV_FILE} can't be read: {error.strerror}") from None
+    except UnicodeDecodeError:
+        raise SettingsError(f"{ENV_FILE} can't be read: it is no UTF-8 text") from None
+    return settings
 
 
-def _in_one_line(error: ValidationError) -> str:
+def _refuse_slips(kind: type[TaskSettings], names: Iterable[str]) -> None:
+    for name in names:
+        known = [field.upper() for field in kind.model_fields]
+        meant = difflib.get_close_matches(name.upper(), known, n=1, cutoff=LOOKS_LIKE)
+        if meant and name.upper() not in known:
+            raise SettingsError(f"{name} in {ENV_FILE} is unknown: did you mean {meant[0]}?")
+
+
+def _in_one_line(kind: type[TaskSettings], error: ValidationError) -> str:
     first = error.errors()[0]
     reason = first["msg"].removeprefix("Value error, ")
     if not first["loc"]:
         return reason
-    name = str(first["loc"][0]).upper()
-    value = "" if "secret" in first["type"] or isinstance(first["input"], SecretStr) else f" is {first['input']!r}:"
-    return f"{name}{value} {reason[0].lower()}{reason[1:]}"
+    name = str(first["loc"][0])
+    if kind.model_fields[name].annotation is SecretStr:
+        return f"{name.upper()} {reason}"
+    value = re.sub(r"//[^/]*@", "//…@", str(first["input"]))
+    return f"{name.upper()} is {value!r}: {reason[0].lower()}{reason[1:]}"
 
 
 @cache

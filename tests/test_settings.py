@@ -1,0 +1,151 @@
+"""Settings: every one explained in `.env.example`, every wrong one refused in one line."""
+
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from bot.settings import BotSettings
+from tasks.settings import SettingsError, TaskSettings, load
+
+ROOT = Path(__file__).parent.parent
+SETTING = re.compile(r"^#([A-Z_]+)=(.*)$", re.MULTILINE)
+
+
+@pytest.fixture(autouse=True)
+def nothing_set(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """An environment and a folder without settings."""
+    for name in BotSettings.model_fields:
+        monkeypatch.delenv(name.upper(), raising=False)
+    monkeypatch.chdir(tmp_path)
+
+
+def env_file(text: str) -> None:
+    Path(".env").write_text(text)
+
+
+def test_the_example_has_every_setting_with_its_default() -> None:
+    example = SETTING.findall((ROOT / ".env.example").read_text())
+    assert sorted(name for name, _ in example) == sorted(name.upper() for name in BotSettings.model_fields)
+    env_file("\n".join(f"{name}={value}" for name, value in example))
+    assert load(BotSettings) == BotSettings(_env_file=None)
+
+
+def test_copying_the_example_sets_nothing() -> None:
+    text = (ROOT / ".env.example").read_text()
+    assert all(line.startswith("#") for line in text.splitlines() if line)
+
+
+def test_the_environment_goes_before_the_file(monkeypatch: pytest.MonkeyPatch) -> None:
+    env_file("DOWNLOAD_CONCURRENCY=3\nMAX_CHAPTERS_PER_JOB=7")
+    monkeypatch.setenv("DOWNLOAD_CONCURRENCY", "4")
+    settings = load(TaskSettings)
+    assert (settings.download_concurrency, settings.max_chapters_per_job) == (4, 7)
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "allowed"),
+    [
+        ("CELERY_BROKER_URL", "foo", "redis://host"),
+        ("CELERY_BROKER_URL", "http://host", "redis://host"),
+        ("CELERY_BROKER_URL", "redis://", "redis://host"),
+        ("CELERY_BROKER_URL", "redis://host:port", "redis://host"),
+        ("CELERY_BROKER_URL", "unix://", "unix:///path"),
+        ("CELERY_RESULT_BACKEND", "amqp://host", "redis://host"),
+        ("MANGAPI_URL", "consumet.local:3000", "https://"),
+        ("MANGAPI_URL", "http://", "https://"),
+        ("MANGAPI_URL", "http://host:99999", "https://"),
+        ("MANGAPI_URL", "ftp://host", "https://"),
+        ("TELEGRAM_API_URL", "http://a b", "https://"),
+        ("TELEGRAM_API_LOCAL", "perhaps", "boolean"),
+        ("CONSUMET_PROVIDERS", "mangahere, nowhere", "'mangapill'"),
+        ("DOWNLOAD_CONCURRENCY", "0", "greater than or equal to 1"),
+        ("DOWNLOAD_CONCURRENCY", "17", "less than or equal to 16"),
+        ("DOWNLOAD_CONCURRENCY", "many", "integer"),
+        ("UPLOAD_LIMIT_MB", "2001", "less than or equal to 2000"),
+        ("TASK_SOFT_TIME_LIMIT", "1800", "less than TASK_TIME_LIMIT (1800)"),
+    ],
+)
+def test_a_wrong_value_gets_one_line_that_names_it(name: str, value: str, allowed: str) -> None:
+    env_file(f"{name}={value}")
+    with pytest.raises(SettingsError) as caught:
+        load(BotSettings)
+    told = str(caught.value)
+    assert told.startswith(f"{name} is ")
+    assert allowed in told
+    assert "\n" not in told
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "CELERY_BROKER_URL=http://:hunter2@host",
+        "CELERY_RESULT_BACKEND=sentinel://user:hunter2@host",
+        "MANGAPI_URL=ftp://user:hunter2@host",
+    ],
+)
+def test_a_wrong_value_does_not_tell_its_password(line: str) -> None:
+    env_file(line)
+    with pytest.raises(SettingsError) as caught:
+        load(BotSettings)
+    assert "hunter2" not in str(caught.value)
+
+
+def test_a_misspelt_setting_is_refused_and_others_are_not() -> None:
+    env_file("COMPOSE_PROJECT_NAME=x\nHTTPS_PROXY=http://proxy\n")
+    load(BotSettings)
+    env_file("MANGAPI_ULR=http://host")
+    with pytest.raises(SettingsError, match=r"MANGAPI_ULR in \.env is unknown: did you mean MANGAPI_URL"):
+        load(BotSettings)
+
+
+def test_workers_take_the_settings_of_the_bot_for_no_misspelling() -> None:
+    env_file("\n".join(f"{name.upper()}=" for name in BotSettings.model_fields))
+    load(TaskSettings)
+
+
+def test_an_env_file_that_is_no_text_is_refused() -> None:
+    Path(".env").write_bytes(b"DATA_DIR=\xff\xfe")
+    with pytest.raises(SettingsError, match="no UTF-8 text"):
+        load(BotSettings)
+
+
+@pytest.mark.parametrize(("line", "megabytes"), [("", 50), ("TELEGRAM_API_LOCAL=true", 2000), ("UPLOAD_LIMIT_MB=7", 7)])
+def test_what_is_sent_stays_below_the_upload_limit(line: str, megabytes: int) -> None:
+    env_file(line)
+    assert (megabytes - 1) * 1_000_000 <= load(BotSettings).upload_limit < megabytes * 1_000_000
+
+
+@pytest.mark.parametrize("given", ["redis+socket:///run/r.sock?virtual_host=3", "unix:///run/r.sock?db=3"])
+def test_both_ways_to_write_a_socket_reach_the_same_server(given: str) -> None:
+    env_file(f"CELERY_BROKER_URL={given}")
+    settings = load(TaskSettings)
+    assert settings.redis_url == "unix:///run/r.sock?db=3"
+    assert settings.broker_url == settings.result_backend == "redis+socket:///run/r.sock?virtual_host=3"
+
+
+def test_a_data_folder_with_a_long_path_gets_a_socket_that_fits() -> None:
+    env_file(f"DATA_DIR=/{'long/' * 30}")
+    settings = load(TaskSettings)
+    assert len(bytes(settings.redis_socket)) <= 100
+    assert settings.redis_socket != TaskSettings(_env_file=None, data_dir=Path("/other" * 30)).redis_socket
+
+
+@pytest.mark.parametrize(
+    "words",
+    [["bot"], ["bot.local"], ["bot.local.redis_server"], ["celery", "-A", "tasks", "worker"]],
+    ids=lambda words: words[0],
+)
+def test_a_wrong_value_stops_the_start(words: list[str], clean_environment: dict[str, str], tmp_path: Path) -> None:
+    environment = {**clean_environment, "MANGAPI_URL": "foo", "DATA_DIR": str(tmp_path), "PYTHONPATH": str(ROOT)}
+    ended = subprocess.run(
+        [sys.executable, "-m", *words], env=environment, capture_output=True, text=True, check=False, cwd=tmp_path
+    )
+    assert ended.returncode != 0
+    assert (
+        ended.stderr.strip()
+        == "Wrong setting: MANGAPI_URL is 'foo': has to be an address such as https://host:port/path"
+    )
+    assert not ended.stdout
