@@ -5,8 +5,10 @@ The server holds a lock on its folder for as long as it lives: two servers on on
 
 import fcntl
 import os
+import re
 import shutil
 import stat
+import subprocess
 import sys
 import time
 from importlib.util import find_spec
@@ -16,6 +18,9 @@ from redis import Redis
 from redis.exceptions import RedisError
 
 from tasks.settings import SettingsError, TaskSettings, task_settings
+
+OLDEST = (6, 2)
+"""The oldest Redis that Celery works with."""
 
 LOCK_SECONDS = 5.0
 """A server that was just killed holds the lock until the system has taken it down."""
@@ -35,12 +40,18 @@ def server_binary() -> str:
             return str(get_binary_path())
         except ValkeyBinaryNotFoundError:
             pass
-    found = shutil.which("redis-server") or shutil.which("valkey-server")
-    if found is None:
-        raise NoServer(
-            "There is no Redis for this machine: install redis-server or valkey-server 6.2 or later, or set CELERY_BROKER_URL"
-        )
-    return found
+    for found in filter(None, map(shutil.which, ("redis-server", "valkey-server"))):
+        if _version(found) >= OLDEST:
+            return found
+    raise NoServer(
+        "There is no Redis for this machine: install redis-server or valkey-server 6.2 or later, or set CELERY_BROKER_URL"
+    )
+
+
+def _version(server: str) -> tuple[int, ...]:
+    told = subprocess.run([server, "--version"], capture_output=True, text=True, check=False).stdout
+    found = re.search(r"v=(\d+)\.(\d+)", told)
+    return tuple(map(int, found.groups())) if found else (0, 0)
 
 
 def is_live(settings: TaskSettings) -> bool:
@@ -116,5 +127,7 @@ def _wait_for_lock(lock: int) -> None:
 if __name__ == "__main__":
     try:
         become_server(task_settings())
-    except (NoServer, SettingsError) as error:
+    except SettingsError as error:
+        sys.exit(f"Wrong setting: {error}")
+    except NoServer as error:
         sys.exit(str(error))
