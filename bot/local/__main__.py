@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 
 from bot.local.processes import PYTHON, current_user, programs, supervisor_config
-from bot.local.redis_server import NoServer, is_live, server_binary
+from bot.local.redis_server import NoServer, server_binary
 from bot.settings import BotSettings, bot_settings
 from tasks.settings import SettingsError
 
@@ -19,7 +19,7 @@ def main() -> str:
     try:
         settings = bot_settings()
         run_folder = _own_folder(settings)
-        with_redis = not settings.celery_broker_url.get_secret_value() and not is_live(settings)
+        with_redis = not settings.celery_broker_url.get_secret_value()
         if with_redis:
             server_binary()
     except SettingsError as error:

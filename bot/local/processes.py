@@ -1,6 +1,7 @@
 """Which processes make up the product on one machine, as a configuration for supervisor. Pure."""
 
 import os
+import shlex
 import sys
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -77,7 +78,7 @@ def _section(program: Program) -> str:
     environment = ",".join(f'{name}="{_escaped(value)}"' for name, value in program.environment.items())
     return f"""\
 [program:{program.name}]
-command={_escaped(" ".join(f'"{word}"' for word in words))}
+command={_escaped(shlex.join(words))}
 environment={environment}
 priority={program.order}
 startsecs={program.settled_seconds}

@@ -15,7 +15,9 @@ from importlib.util import find_spec
 from pathlib import Path
 
 from redis import Redis
+from redis.backoff import NoBackoff
 from redis.exceptions import RedisError
+from redis.retry import Retry
 
 from tasks.settings import SettingsError, TaskSettings, task_settings
 
@@ -58,7 +60,8 @@ def is_live(settings: TaskSettings) -> bool:
     """Whether a server answers at the embedded Redis's socket."""
     if not settings.redis_socket.exists():
         return False
-    client = Redis(unix_socket_path=str(settings.redis_socket), socket_timeout=2.0)
+    once = Retry(NoBackoff(), 0)
+    client = Redis(unix_socket_path=str(settings.redis_socket), socket_timeout=2.0, retry=once)
     try:
         return bool(client.ping())
     except RedisError:
@@ -87,12 +90,12 @@ def command(settings: TaskSettings) -> list[str]:
 
 
 def become_server(settings: TaskSettings) -> None:
-    """Turn this process into the server. Raises `NoServer`, also where another one has the folder."""
+    """Turn this process into the server, at once or when the one that has the folder ends. Raises `NoServer`."""
     _make_private(_folder(settings))
     _make_private(settings.redis_socket.parent)
     line = command(settings)
     lock = os.open(_folder(settings) / "lock", os.O_CREAT | os.O_RDWR, 0o600)
-    _wait_for_lock(lock)
+    _wait_for_lock(lock, settings)
     # The server inherits the lock and keeps it until its last moment.
     os.set_inheritable(lock, True)
     os.execv(line[0], line)
@@ -111,17 +114,25 @@ def _make_private(folder: Path) -> None:
         folder.chmod(0o700)
 
 
-def _wait_for_lock(lock: int) -> None:
+def _wait_for_lock(lock: int, settings: TaskSettings) -> None:
     deadline = time.monotonic() + LOCK_SECONDS
-    while True:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            if time.monotonic() > deadline:
-                raise NoServer("Another Redis has this data folder and does not let go of it") from None
-            time.sleep(0.05)
-        else:
+    while not _locked(lock, fcntl.LOCK_NB):
+        if is_live(settings):
+            # It does its work for us too; should it end, this process takes its place.
+            sys.stderr.write(f"redis: a server that runs already is used, at {settings.redis_socket}\n")
+            _locked(lock)
             return
+        if time.monotonic() > deadline:
+            raise NoServer("Another Redis has this data folder and does not let go of it")
+        time.sleep(0.05)
+
+
+def _locked(lock: int, mode: int = 0) -> bool:
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | mode)
+    except BlockingIOError:
+        return False
+    return True
 
 
 if __name__ == "__main__":
