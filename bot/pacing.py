@@ -3,7 +3,8 @@
 Telegram counts sends and edits of a chat together: about one a second, in a group about twenty a minute, and about thirty
 a second over all chats. Answers to presses cost nothing. Who goes over is shut out for up to hours, so we stay below.
 
-Keys: those of the `limits` library below manhwa:bot:pace, and manhwa:bot:shut:<chat> while Telegram wants silence there.
+Keys: those of the `limits` library below manhwa:bot:pace; manhwa:bot:spoke:<chat> for a moment after each message; and
+manhwa:bot:shut:<chat> while Telegram wants silence there.
 """
 
 import asyncio
@@ -15,7 +16,8 @@ from limits.aio.storage import RedisStorage
 from limits.aio.strategies import MovingWindowRateLimiter
 from redis.asyncio import Redis
 
-PER_CHAT = RateLimitItemPerSecond(1, namespace="chat")
+SPACING_MS = 1100
+"""Between two messages of a chat: a second, and what the network may take off it."""
 PER_GROUP = RateLimitItemPerMinute(18, namespace="group")
 IN_ALL = RateLimitItemPerSecond(25, namespace="all")
 PROGRESS_IN_PRIVATE = RateLimitItemPerSecond(1, 3, namespace="progress-private")
@@ -30,7 +32,9 @@ class Pacing:
         self._redis = redis
         # The address only names the kind of storage: the connections are ours, as the documentation allows.
         ours: dict[str, Any] = {"connection_pool": redis.connection_pool}
-        storage = RedisStorage("async+redis://ours:6379", implementation="redispy", key_prefix="manhwa:bot:pace", **ours)
+        storage = RedisStorage(
+            "async+redis://ours:6379", implementation="redispy", key_prefix="manhwa:bot:pace", **ours
+        )
         self._limiter = MovingWindowRateLimiter(storage)
 
     async def slot(self, chat_id: int) -> None:
@@ -39,19 +43,18 @@ class Pacing:
             await asyncio.sleep(wait)
         if chat_id < 0:
             await self._take(PER_GROUP, chat_id)
-        await self._take(PER_CHAT, chat_id)
+        spoke = f"manhwa:bot:spoke:{chat_id}"
+        while not await self._redis.set(spoke, "1", nx=True, px=SPACING_MS):  # noqa: ASYNC110 - the end is a time
+            await asyncio.sleep(max(1, int(await self._redis.pttl(spoke))) / 1000)
         await self._take(IN_ALL, 0)
 
     async def try_progress(self, chat_id: int) -> bool:
         """Whether a progress edit may go to the chat at once, without holding up anything that matters more."""
-        if await self._shut_for(chat_id):
+        if await self._shut_for(chat_id) or await self._redis.exists(f"manhwa:bot:spoke:{chat_id}"):
             return False
-        general = [PER_CHAT, PER_GROUP] if chat_id < 0 else [PER_CHAT]
-        own = PROGRESS_IN_GROUP if chat_id < 0 else PROGRESS_IN_PRIVATE
-        for item in general:
-            if not await self._limiter.test(item, str(chat_id)):
-                return False
-        if not await self._limiter.hit(own, str(chat_id)):
+        if chat_id < 0 and not await self._limiter.test(PER_GROUP, str(chat_id)):
+            return False
+        if not await self._limiter.hit(PROGRESS_IN_GROUP if chat_id < 0 else PROGRESS_IN_PRIVATE, str(chat_id)):
             return False
         await self.slot(chat_id)
         return True

@@ -20,7 +20,7 @@ NAME_BYTES = 200
 
 def safe_name(text: str, fallback: str, limit: int = NAME_BYTES) -> str:
     """A file name that says `text` on every system: no separators, control or reserved names, at most `limit` bytes."""
-    name = sanitize_filename(" ".join(text.split()), platform="universal").strip(". ")
+    name = " ".join(sanitize_filename(text, replacement_text=" ", platform="universal").split()).strip(". ")
     cut = name.encode()[:limit].decode(errors="ignore").strip(". ")
     return cut or fallback
 

@@ -74,7 +74,7 @@ class Person:
         """Download a received file to that path."""
         answer = await self._http.get(f"/chat/file/{message['document']['file_id']}")
         answer.raise_for_status()
-        path.write_bytes(answer.content)
+        await asyncio.to_thread(path.write_bytes, answer.content)
         return path
 
     async def messages(self) -> list[Message]:

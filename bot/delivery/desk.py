@@ -16,17 +16,17 @@ class Desk:
         self._watchers = watchers
         self._follower = follower
 
-    async def take(self, request: DownloadRequest, message: Message, user: User) -> bool:
+    async def take(self, request: DownloadRequest, where: Message, asked_in: int, user: User) -> bool:
         """Start or join the job; False if this chat waits for it already. Raises `RequestError`.
 
-        `message` is what the status message and the files answer to.
+        Everything goes to the chat and topic of the message `where`, as answers to the message with the id `asked_in`.
         """
         submitted = await self._dispatch.submit(request, f"telegram:{user.id}")
         watcher = Watcher(
             job_id=submitted.job_id,
-            chat_id=message.chat.id,
-            thread_id=message.message_thread_id if message.is_topic_message else None,
-            asked_in=message.message_id,
+            chat_id=where.chat.id,
+            thread_id=where.message_thread_id if where.is_topic_message else None,
+            asked_in=asked_in,
             user_id=user.id,
             user_name=user.full_name,
         )

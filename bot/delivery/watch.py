@@ -73,8 +73,10 @@ class Watch:
         return None
 
     async def _next_change(self) -> None:
+        # Not wait_for: in Python 3.11 it may swallow the cancellation of its task.
         with suppress(TimeoutError):
-            await asyncio.wait_for(self._changed.wait(), LOOK_SECONDS)
+            async with asyncio.timeout(LOOK_SECONDS):
+                await self._changed.wait()
         self._changed.clear()
 
     async def _show_running(self, watcher: Watcher, job: Job) -> None:

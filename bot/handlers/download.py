@@ -67,8 +67,10 @@ async def retry_job(query: CallbackQuery, callback_data: RetryJob, store: JobSto
 async def _take_press(query: CallbackQuery, request: DownloadRequest, desk: Desk, answer: Answer) -> None:
     if not isinstance(query.message, Message):
         raise PressRefused("This message is too old. Send /search to open a new one.")
+    # What answers to the person's own words tells them so; a menu does, unless those were deleted.
+    asked_in = query.message.reply_to_message or query.message
     try:
-        started = await desk.take(request, query.message, query.from_user)
+        started = await desk.take(request, query.message, asked_in.message_id, query.from_user)
     except RequestError as error:
         raise PressRefused(sentence(error.code, error.detail)) from error
     await answer.now(STARTED if started else ALREADY)
@@ -83,7 +85,7 @@ async def download_command(
         return
     try:
         request = await _request(words[0], words[1:], sources, settings)
-        if not await desk.take(request, message, message.from_user):
+        if not await desk.take(request, message, message.message_id, message.from_user):
             await message.reply(ALREADY)
     except ManhwaError as error:
         await message.reply(safe(sentence(error.code, error.detail), 500))
