@@ -9,7 +9,6 @@ from typing import Any
 
 from aiogram import Bot, Dispatcher
 from aiogram.client.default import DefaultBotProperties
-from aiogram.client.session.aiohttp import AiohttpSession
 from aiogram.client.telegram import TelegramAPIServer
 from aiogram.enums import ParseMode
 from aiogram.exceptions import TelegramAPIError, TelegramNetworkError, TelegramServerError, TelegramUnauthorizedError
@@ -24,9 +23,11 @@ from bot.editing import Editor
 from bot.handlers import routers
 from bot.handlers.start import COMMANDS
 from bot.memory.menus import Menus
+from bot.memory.updates import Updates
 from bot.memory.watchers import Watchers
 from bot.middlewares import AnswerPresses, OnlyOnce, Polite
 from bot.pacing import Pacing
+from bot.session import Session
 from bot.settings import BotSettings
 from tasks.dispatch import open_dispatch
 from tasks.jobs.store import JobStore
@@ -86,7 +87,7 @@ async def open_app(settings: BotSettings) -> AsyncIterator[None]:
                 async with asyncio.TaskGroup() as group:
                     follower = Follower(WatchTools(bot, store, watchers, dispatch, pacing, courier), store, group)
                     dispatcher = _dispatcher(
-                        redis,
+                        Updates(redis),
                         settings=settings,
                         sources=sources,
                         store=store,
@@ -112,7 +113,7 @@ async def open_bot(settings: BotSettings) -> AsyncIterator[Bot]:
     server = TelegramAPIServer.from_base(settings.telegram_api_url, is_local=settings.telegram_api_local)
     bot = Bot(
         settings.telegram_bot_token.get_secret_value(),
-        AiohttpSession(api=server),
+        Session(api=server),
         DefaultBotProperties(parse_mode=ParseMode.HTML, allow_sending_without_reply=True),
     )
     try:
@@ -121,9 +122,9 @@ async def open_bot(settings: BotSettings) -> AsyncIterator[Bot]:
         await bot.session.close()
 
 
-def _dispatcher(redis: Redis, **rooms: Any) -> Dispatcher:
+def _dispatcher(updates: Updates, **rooms: Any) -> Dispatcher:
     dispatcher = Dispatcher(**rooms)
-    dispatcher.update.outer_middleware(OnlyOnce(redis))
+    dispatcher.update.outer_middleware(OnlyOnce(updates))
     dispatcher.callback_query.outer_middleware(AnswerPresses())
     dispatcher.include_routers(*routers())
     return dispatcher

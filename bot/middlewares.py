@@ -1,7 +1,4 @@
-"""What happens around every update, and around every call of the Bot API.
-
-Keys: manhwa:bot:update:<id>, there for a day: this update was taken.
-"""
+"""What happens around every update, and around every call of the Bot API."""
 
 import asyncio
 import logging
@@ -11,7 +8,6 @@ from typing import Any
 from aiogram import BaseMiddleware, Bot
 from aiogram.client.session.middlewares.base import BaseRequestMiddleware, NextRequestMiddlewareType
 from aiogram.exceptions import (
-    ClientDecodeError,
     TelegramAPIError,
     TelegramNetworkError,
     TelegramRetryAfter,
@@ -27,26 +23,23 @@ from aiogram.methods import (
 )
 from aiogram.methods.base import TelegramType
 from aiogram.types import CallbackQuery, TelegramObject, Update
-from redis.asyncio import Redis
 
+from bot.memory.updates import Updates
 from bot.pacing import Pacing
 
 log = logging.getLogger(__name__)
 
-ONE_DAY = 24 * 3600
 Handler = Callable[[TelegramObject, dict[str, Any]], Awaitable[Any]]
 
 
 class OnlyOnce(BaseMiddleware):
     """Drops updates that Telegram delivers a second time."""
 
-    def __init__(self, redis: Redis) -> None:
-        self._redis = redis
+    def __init__(self, updates: Updates) -> None:
+        self._updates = updates
 
     async def __call__(self, handler: Handler, event: TelegramObject, data: dict[str, Any]) -> Any:
-        if isinstance(event, Update) and not await self._redis.set(
-            f"manhwa:bot:update:{event.update_id}", "1", nx=True, ex=ONE_DAY
-        ):
+        if isinstance(event, Update) and not await self._updates.is_new(event.update_id):
             return None
         return await handler(event, data)
 
@@ -104,7 +97,7 @@ class Polite(BaseRequestMiddleware):
                 return await make_request(bot, method)
             except TelegramRetryAfter as error:
                 await self._wait_as_told(method, error.retry_after)
-            except (TelegramServerError, TelegramNetworkError, ClientDecodeError) as error:
+            except (TelegramServerError, TelegramNetworkError) as error:
                 if not _may_repeat(method, error):
                     raise
                 log.info("%s failed (%s), trying again", type(method).__name__, type(error).__name__)

@@ -58,18 +58,21 @@ def _redis_url(secret: SecretStr) -> SecretStr:
     value = secret.get_secret_value()
     parts = _address(value)
     tcp = parts is not None and parts.scheme in {"redis", "rediss"} and parts.hostname
-    socket = parts is not None and parts.scheme in {"redis+socket", "unix"} and parts.path.strip("/")
+    socket = parts is not None and parts.scheme == "redis+socket" and parts.path.strip("/")
     if value and not tcp and not socket:
         # Only its beginning is told, as the rest may hold a password.
         told = re.sub(r"://.*", "://…", value, flags=re.DOTALL)
         raise ValueError(
-            f"is {told!r}: has to be an address such as redis://host:6379/0, rediss://host:6379/0 or unix:///path/redis.sock"
+            f"is {told!r}: has to be an address such as redis://host:6379/0, rediss://host:6379/0 or redis+socket:///path/redis.sock"
         )
     return secret
 
 
 RedisUrl = Annotated[SecretStr, AfterValidator(_redis_url)]
-"""Empty, or the address of a Redis server: redis://, rediss://, redis+socket:// or unix://; may hold a password."""
+"""Empty, or the address of a Redis server: redis://, rediss:// or redis+socket://; may hold a password.
+
+Celery reads the variables of these names by itself as well, so only what it understands is allowed.
+"""
 
 
 class TaskSettings(BaseSettings):
@@ -119,18 +122,14 @@ class TaskSettings(BaseSettings):
         return Path(tempfile.gettempdir()) / f"manhwa-{digest}" / "redis.sock"
 
     @property
-    def redis_url(self) -> str:
-        """Where the jobs' records are, for redis-py; may hold a password."""
-        url = self.celery_broker_url.get_secret_value()
-        return (
-            url.replace("redis+socket://", "unix://").replace("virtual_host=", "db=")
-            or f"unix://{self.redis_socket}?db=0"
-        )
+    def broker_url(self) -> str:
+        """The server of queue and records, as Celery writes it; may hold a password."""
+        return self.celery_broker_url.get_secret_value() or f"redis+socket://{self.redis_socket}?virtual_host=0"
 
     @property
-    def broker_url(self) -> str:
-        """The same server for Celery, which writes socket addresses in another way; may hold a password."""
-        return self.redis_url.replace("unix://", "redis+socket://").replace("?db=", "?virtual_host=")
+    def redis_url(self) -> str:
+        """The same server for redis-py, which writes socket addresses in another way; may hold a password."""
+        return self.broker_url.replace("redis+socket://", "unix://").replace("virtual_host=", "db=")
 
     @property
     def result_backend(self) -> str:

@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -79,11 +80,6 @@ async def running_bot(settings: BotSettings) -> AsyncIterator[None]:
     finally:
         stop.set()
         waiting.cancel()
-        d, _ = await asyncio.wait({running}, timeout=15)
-        if not d:
-            for t in asyncio.all_tasks():
-                t.print_stack()
-            running.cancel()
         await running
 
 
@@ -118,11 +114,15 @@ def session_settings(data_dir: Path, clean_environment: dict[str, str]) -> Itera
 @pytest.fixture
 def settings(session_settings: BotSettings) -> BotSettings:
     """The same settings with an empty memory."""
-    with Redis(unix_socket_path=str(session_settings.redis_socket)) as redis:
-        # Not flushed: the workers' queues are in there as well.
-        for key in redis.scan_iter("*manhwa:*", count=1000):
-            redis.delete(key)
-        redis.delete("downloads", "cleanup")
+    for database in (0, 1):
+        with Redis(unix_socket_path=str(session_settings.redis_socket), db=database) as redis:
+            # Not flushed: what workers that run now told of their queues is in there as well.
+            for key in redis.scan_iter("manhwa:*", count=1000):
+                redis.delete(key)
+            for key in redis.scan_iter("LIMITS*manhwa*", count=1000):
+                redis.delete(key)
+            redis.delete("downloads", "cleanup")
+    shutil.rmtree(session_settings.data_dir / "jobs", ignore_errors=True)
     return session_settings
 
 

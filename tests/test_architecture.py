@@ -23,7 +23,6 @@ ROOMS = {
         "tasks/jobs/",
         "bot/memory/",
         "bot/pacing.py",
-        "bot/middlewares.py",  # the ids of updates seen
         "bot/app.py",  # hands the open client to those above
         "bot/local/",
     ),

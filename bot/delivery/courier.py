@@ -10,7 +10,6 @@ from collections.abc import Awaitable, Callable
 
 from aiogram import Bot
 from aiogram.exceptions import (
-    ClientDecodeError,
     TelegramAPIError,
     TelegramBadRequest,
     TelegramEntityTooLarge,
@@ -81,11 +80,11 @@ class Courier:
             )
         except TelegramForbiddenError as error:
             raise ChatGone(error.message) from error
-        except (TelegramAPIError, ClientDecodeError) as error:
+        except TelegramAPIError as error:
             raise DeliveryError(_why(error)) from error
 
 
-def _why(error: TelegramAPIError | ClientDecodeError) -> str:
+def _why(error: TelegramAPIError) -> str:
     log.warning("an upload failed: %s", error)
     if isinstance(error, TelegramEntityTooLarge):
         return "Telegram says the file is too large; pick fewer chapters"

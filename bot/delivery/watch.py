@@ -7,7 +7,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 
 from aiogram import Bot
-from aiogram.exceptions import ClientDecodeError, TelegramAPIError, TelegramBadRequest, TelegramForbiddenError
+from aiogram.exceptions import TelegramAPIError, TelegramBadRequest, TelegramForbiddenError
 
 from bot.delivery import status_message
 from bot.delivery.courier import ChatGone, Courier, DeliveryError
@@ -114,7 +114,7 @@ class Watch:
         except TelegramForbiddenError:
             await self._give_up(watcher)
             return watcher
-        except (TelegramAPIError, ClientDecodeError) as error:
+        except TelegramAPIError as error:
             log.warning("chat %s: no status message: %s", watcher.chat_id, error)
             return watcher
         return await self._tools.watchers.update(watcher, message_id=message.message_id, shown=digest(screen))
@@ -131,7 +131,7 @@ class Watch:
                 return watcher
             # Somebody deleted it: the job goes on in one new message.
             return await self._send(await self._tools.watchers.update(watcher, message_id=None), screen)
-        except (TelegramAPIError, ClientDecodeError) as error:
+        except TelegramAPIError as error:
             log.warning("chat %s: status message: %s", watcher.chat_id, error)
             return watcher
         return await self._tools.watchers.update(watcher, shown=digest(screen))

@@ -97,7 +97,11 @@ class Watchers:
         changed = watcher.model_copy(update=fields)
         values = {name: value for name, value in _fields(changed).items() if name in fields}
         if await self._redis.sismember(f"{KEY}s", watcher.key):
-            await self._redis.hset(f"{KEY}:{watcher.key}", mapping=values)
+            async with self._redis.pipeline(transaction=True) as pipeline:
+                pipeline.hdel(f"{KEY}:{watcher.key}", *fields)
+                if values:
+                    pipeline.hset(f"{KEY}:{watcher.key}", mapping=values)
+                await pipeline.execute()
         return changed
 
     async def remove(self, watcher: Watcher) -> int:

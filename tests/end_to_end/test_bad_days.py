@@ -1,0 +1,323 @@
+"""What goes wrong, with real processes: sources, workers, the bot, Telegram."""
+
+import asyncio
+import io
+import json
+import signal
+import threading
+import zipfile
+from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from PIL import Image
+from pydantic import SecretStr
+
+from bot.local.telegram import StandIn
+from bot.settings import BotSettings
+from tests.conftest import StartWorker, running_bot
+from tests.person import Person, soon
+from tests.web_server import Reply, WebServer, as_json
+
+SEARCH = "/manga/mangapill/harbour?page=1"
+INFO = "/manga/mangapill/info?id=7%2Fharbour-lights"
+
+
+def picture(shade: int, kind: str = "JPEG") -> bytes:
+    target = io.BytesIO()
+    Image.effect_noise((200, 300), 60).point(lambda value: (value + shade) % 256).save(target, kind)
+    return target.getvalue()
+
+
+def image(body: bytes, **more: Any) -> Reply:
+    return Reply(body, content_type="image/jpeg", **more)
+
+
+class Shelf:
+    """The title "Harbour Lights" on the server: chapters of two pages each, whose pages can be replaced."""
+
+    def __init__(self, server: WebServer, chapters: int = 3) -> None:
+        self.server = server
+        self.pictures: dict[str, bytes] = {}
+        server.reset()
+        server.on("/manga/mangapill", as_json({"intro": "hello"}))
+        server.on(SEARCH, as_json({"results": [{"id": "7/harbour-lights", "title": "Harbour Lights"}]}))
+        listed = [{"id": self.chapter(n), "title": f"Chapter {n}", "chapter": str(n)} for n in range(chapters, 0, -1)]
+        server.on(INFO, as_json({"id": "7/harbour-lights", "title": "Harbour Lights", "chapters": listed}))
+        for n in range(1, chapters + 1):
+            self.lists(n, f"{server.url}/{n}-1.jpg", f"{server.url}/{n}-2.jpg")
+            for page in (1, 2):
+                self.pictures[f"{n}-{page}"] = picture(10 * n + page)
+                self.has(n, page, image(self.pictures[f"{n}-{page}"]))
+
+    @staticmethod
+    def chapter(number: int) -> str:
+        return f"7-1000{number}000/harbour-lights-chapter-{number}"
+
+    def lists(self, chapter: int, *addresses: str) -> None:
+        path = f"/manga/mangapill/read?chapterId={self.chapter(chapter).replace('/', '%2F')}"
+        self.server.on(path, as_json([{"img": address, "page": 1} for address in addresses]))
+
+    def has(self, chapter: int, page: int, *replies: Reply) -> None:
+        self.server.on(f"/{chapter}-{page}.jpg", *replies)
+
+    def holds_back(self, chapter: int, page: int) -> threading.Event:
+        """The page comes once the event is set."""
+        let_go = threading.Event()
+        self.has(chapter, page, image(self.pictures[f"{chapter}-{page}"], wait_for=let_go))
+        return let_go
+
+    def command(self, *chapters: int) -> str:
+        return "/download mangapill " + " ".join(self.chapter(n) for n in chapters)
+
+
+@pytest.fixture
+def shelf(source_server: WebServer) -> Shelf:
+    return Shelf(source_server)
+
+
+@pytest.fixture(scope="module")
+def consumet(source_server: WebServer, session_settings: BotSettings) -> dict[str, str]:
+    """Settings of a worker whose source is the test's server, with a queue apart from the demo library's worker."""
+    broker = f"redis+socket://{session_settings.redis_socket}?virtual_host=1"
+    return {"MANGAPI_URL": source_server.url, "CONSUMET_PROVIDERS": "mangapill", "CELERY_BROKER_URL": broker}
+
+
+@pytest.fixture(scope="class")
+def consumet_worker(start_worker: StartWorker, consumet: dict[str, str]) -> Iterator[None]:
+    with start_worker("consumet", **consumet):
+        yield
+
+
+@pytest.fixture
+def consumet_settings(bot_settings: BotSettings, consumet: dict[str, str]) -> BotSettings:
+    return bot_settings.model_copy(
+        update={
+            "mangapi_url": consumet["MANGAPI_URL"],
+            "consumet_providers": ("mangapill",),
+            "celery_broker_url": SecretStr(consumet["CELERY_BROKER_URL"]),
+        }
+    )
+
+
+@pytest.fixture
+async def consumet_bot(consumet_settings: BotSettings) -> AsyncIterator[BotSettings]:
+    async with running_bot(consumet_settings):
+        yield consumet_settings
+
+
+def folders(settings: BotSettings) -> list[Path]:
+    jobs = settings.data_path / "jobs"
+    return list(jobs.iterdir()) if jobs.exists() else []
+
+
+@pytest.mark.usefixtures("consumet_worker", "consumet_bot")
+class TestSources:
+    async def test_pages_that_can_not_be_had_are_named(self, mina: Person, shelf: Shelf, tmp_path: Path) -> None:
+        shelf.has(1, 2, Reply(b"gone", status=404, content_type="text/plain"))
+        shelf.has(2, 1, Reply(b"<html>Just a moment</html>", content_type="text/html"))
+        shelf.has(3, 1, image(shelf.pictures["3-1"][:900]))
+        await mina.sends(shelf.command(1, 2, 3))
+        file = await mina.receives_document()
+        for line in ("ch. 1, page 2: the page is gone", "ch. 2, page 1: the page is no whole picture", "ch. 3, page 1"):
+            assert line in file["caption"]
+        with zipfile.ZipFile(await mina.saves(file, tmp_path / "got.zip")) as archive:
+            manifest = json.loads(archive.read("manifest.json"))
+            assert archive.read("Chapter 0001/001.jpg") == shelf.pictures["1-1"]
+            assert len(archive.namelist()) == 4
+        assert [(one["chapter"], one["pages"], one["failure"]["code"]) for one in manifest["missing"]] == [
+            ("1", [2], "page_gone"),
+            ("2", [1], "page_broken"),
+            ("3", [1], "page_broken"),
+        ]
+        await mina.sees("Missing")
+
+    async def test_a_page_that_fails_at_first_is_fetched_again(self, mina: Person, shelf: Shelf) -> None:
+        whole = image(shelf.pictures["1-1"])
+        cut = image(shelf.pictures["1-1"], cut=500)
+        shelf.has(1, 1, Reply(status=503, headers={"Retry-After": "0"}), cut, whole)
+        await mina.sends(shelf.command(1))
+        assert "2 pages" in (await mina.receives_document())["caption"]
+        assert shelf.server.count("/1-1.jpg") == 3
+
+    async def test_private_addresses_are_not_asked(self, mina: Person, shelf: Shelf) -> None:
+        with WebServer() as neighbour:
+            neighbour.on("/secret.jpg", image(shelf.pictures["1-1"]))
+            shelf.lists(1, f"{neighbour.url}/secret.jpg", "file:///etc/passwd", f"{shelf.server.url}/1-1.jpg")
+            await mina.sends(shelf.command(1))
+            file = await mina.receives_document()
+            assert neighbour.requests == []
+        assert "ch. 1, pages 1, 2: the page's address is not allowed" in file["caption"]
+
+    async def test_nothing_found_and_not_reached_are_two_sentences(self, mina: Person, shelf: Shelf) -> None:
+        shelf.server.on("/manga/mangapill/nobody?page=1", as_json({"results": []}))
+        sent = await mina.sends("nobody")
+        await mina.sees("Nothing found for “nobody”", after=sent)
+        shelf.server.on("/manga/mangapill/harbour?page=1", as_json({"message": "Something went wrong."}, 500))
+        sent = await mina.sends("harbour")
+        await mina.sees("No source answered", after=sent)
+
+    async def test_a_job_without_a_page_fails_with_a_sentence_and_can_be_tried_again(
+        self, mina: Person, shelf: Shelf, consumet_bot: BotSettings
+    ) -> None:
+        for page in (1, 2):
+            shelf.has(1, page, Reply(status=404))
+        sent = await mina.sends(shelf.command(1))
+        failed = await mina.sees("❌ Failed · Not one page could be had", after=sent)
+        await soon(lambda: folders(consumet_bot) == [], "the job's folder is gone")
+        for page in (1, 2):
+            shelf.has(1, page, image(shelf.pictures[f"1-{page}"]))
+        await mina.presses("Retry", on=failed)
+        await mina.receives_document("Harbour Lights - 1")
+
+
+@pytest.mark.usefixtures("consumet_worker", "consumet_bot")
+class TestCancel:
+    async def test_a_running_job_stops_and_leaves_nothing(
+        self, mina: Person, shelf: Shelf, consumet_bot: BotSettings
+    ) -> None:
+        let_go = shelf.holds_back(1, 2)
+        sent = await mina.sends(shelf.command(1))
+        await mina.sees("pages 1/2", after=sent)
+        assert (await mina.presses("Cancel"))["text"] == "Cancelling …"
+        await mina.sees("✖ Cancelled by Mina Park", after=sent)
+        await soon(lambda: folders(consumet_bot) == [], "the job's folder is gone")
+        let_go.set()
+        sent = await mina.sends("/jobs")
+        await mina.sees("You have no downloads running", after=sent)
+
+    async def test_in_a_group_only_the_requester_or_an_admin_cancels(
+        self, junho_in_group: Person, sofia_in_group: Person, mina_in_group: Person, shelf: Shelf
+    ) -> None:
+        let_go = shelf.holds_back(1, 2)
+        await junho_in_group.sends(shelf.command(1))
+        status = await junho_in_group.sees("pages 1/2")
+        assert "Only who asked for it" in (await sofia_in_group.presses("Cancel", on=status))["text"]
+        await mina_in_group.presses("Cancel", on=status)
+        await junho_in_group.sees("Cancelled by Mina Park")
+        let_go.set()
+
+    async def test_one_of_two_who_wait_cancels_only_for_themselves(
+        self, mina: Person, junho_in_group: Person, shelf: Shelf
+    ) -> None:
+        let_go = shelf.holds_back(1, 2)
+        await mina.sends(shelf.command(1))
+        await mina.sees("pages 1/2")
+        await junho_in_group.sends(shelf.command(1))
+        await junho_in_group.sees("pages 1/2")
+        await mina.sends("/cancel")
+        await mina.sees("Cancelled by Mina")
+        let_go.set()
+        await junho_in_group.receives_document()
+
+
+class TestKills:
+    @pytest.mark.usefixtures("consumet_bot")
+    async def test_a_queued_job_is_cancelled_before_any_worker_comes(self, mina: Person, shelf: Shelf) -> None:
+        sent = await mina.sends(shelf.command(1))
+        await mina.sees("Queued · position 1", after=sent)
+        sent = await mina.sends("/jobs")
+        listed = await mina.sees("queued, position 1", after=sent)
+        await mina.presses("Cancel", on=listed)
+        await mina.sees("Cancelled by Mina")
+
+    @pytest.mark.usefixtures("consumet_bot")
+    async def test_a_job_goes_on_at_another_worker(
+        self, mina: Person, shelf: Shelf, start_worker: StartWorker, consumet: dict[str, str]
+    ) -> None:
+        let_go = shelf.holds_back(2, 1)
+        with start_worker("first", **consumet) as first:
+            sent = await mina.sends(shelf.command(1, 2, 3))
+            status = await mina.sees("pages [2345]/6", after=sent)
+            first.send_signal(signal.SIGKILL)
+            await asyncio.to_thread(first.wait)
+        let_go.set()
+        with start_worker("second", **consumet):
+            file = await mina.receives_document()
+        assert "6 pages" in file["caption"]
+        done = await mina.sees("Done", after=sent)
+        assert done["message_id"] == status["message_id"]
+        assert shelf.server.count("/1-1.jpg") == 1  # was on disk
+
+    async def test_the_bot_may_be_gone_while_the_job_runs(
+        self,
+        mina: Person,
+        shelf: Shelf,
+        consumet_settings: BotSettings,
+        start_worker: StartWorker,
+        consumet: dict[str, str],
+    ) -> None:
+        let_go = shelf.holds_back(1, 2)
+        with start_worker("alone", **consumet):
+            async with running_bot(consumet_settings):
+                await mina.sends("/search harbour")
+                await mina.presses("Harbour Lights")
+                await mina.presses("Chapters")
+                await mina.presses("^1$")
+                await mina.presses(r"Download \(1\)")
+                status = await mina.sees("pages 1/2")
+            let_go.set()
+            async with running_bot(consumet_settings):
+                await mina.receives_document()
+                assert (await mina.sees("Done"))["message_id"] == status["message_id"]
+                # The picker of before is still at work.
+                await mina.presses("^2$")
+                await mina.presses(r"Download \(2\)")
+                await mina.receives_document("Harbour Lights - 1-2")
+        assert await mina.breaches() == []
+
+
+@pytest.mark.usefixtures("consumet_worker")
+async def test_a_large_archive_comes_in_parts(
+    mina: Person, shelf: Shelf, consumet_settings: BotSettings, telegram: StandIn, tmp_path: Path
+) -> None:
+    telegram.files.upload_limit = 2_000_000
+    for n in range(6):
+        target = io.BytesIO()
+        Image.effect_noise((900, 900), 200 + n).save(target, "PNG")
+        shelf.has(n // 2 + 1, n % 2 + 1, Reply(target.getvalue(), content_type="image/png"))
+    async with running_bot(consumet_settings.model_copy(update={"upload_limit_mb": 3})):
+        await mina.sends(shelf.command(1, 2, 3))
+        await mina.sees(r"Done · 6 pages · .* parts")
+    files = [m for m in await mina.messages() if "document" in m]
+    assert len(files) == 3
+    assert files[0]["document"]["file_name"] == "Harbour Lights - 1 (part 1 of 3).zip"
+    assert "part 2/3 · ch. 2 · 2 pages" in files[1]["caption"]
+    for file in files:
+        with zipfile.ZipFile(await mina.saves(file, tmp_path / "part.zip")) as archive:
+            assert archive.testzip() is None
+            assert "manifest.json" in archive.namelist()
+
+
+@pytest.mark.usefixtures("worker", "bot")
+class TestTelegram:
+    async def test_silence_asked_for_is_kept(self, mina: Person) -> None:
+        fault = {"status": 429, "description": "Too Many Requests: retry after 2", "parameters": {"retry_after": 2}}
+        await mina.orders_fault(method="sendMessage", **fault)
+        sent = await mina.sends("/help")
+        await mina.sees("I download manga", after=sent)
+
+    async def test_an_upload_that_was_refused_for_a_moment_goes_out_again(self, mina: Person) -> None:
+        await mina.orders_fault(method="sendDocument", status=502, body="<html>Bad Gateway</html>")
+        await mina.orders_fault(method="sendDocument", status=500)
+        await mina.sends("/download demo lantern-1")
+        await mina.receives_document()
+        await mina.sees("Done")
+        assert len([m for m in await mina.messages() if "document" in m]) == 1
+
+    async def test_an_upload_whose_answer_was_lost_is_not_sent_twice(self, mina: Person) -> None:
+        await mina.orders_fault(method="sendDocument", do_it=True, drop=True)
+        await mina.sends("/download demo lantern-2")
+        await mina.receives_document()
+        await mina.sees("look whether the file arrived")
+        assert len([m for m in await mina.messages() if "document" in m]) == 1
+
+    async def test_a_deleted_status_message_is_replaced_by_one_other(self, mina: Person) -> None:
+        await mina.orders_fault(
+            method="editMessageText", status=400, description="Bad Request: message to edit not found"
+        )
+        sent = await mina.sends("/download demo lantern-3")
+        await mina.receives_document()
+        await mina.sees("Done", after=sent)
+        assert len([m for m in await mina.messages() if m["message_id"] > sent]) == 3
