@@ -12,7 +12,6 @@ from aiogram.client.default import DefaultBotProperties
 from aiogram.client.telegram import TelegramAPIServer
 from aiogram.enums import ParseMode
 from aiogram.exceptions import TelegramAPIError, TelegramNetworkError, TelegramServerError, TelegramUnauthorizedError
-from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
 from bot.delivery.courier import Courier
@@ -75,8 +74,8 @@ async def _serve_until(stop: asyncio.Event, settings: BotSettings) -> None:
 @asynccontextmanager
 async def open_app(settings: BotSettings) -> AsyncIterator[None]:
     """The bot, polling for updates while the block lasts. Raises `WrongToken`."""
+    await _wait_for_redis(settings)
     async with open_redis(settings.redis_url) as redis, open_bot(settings) as bot:
-        await _wait_for_redis(redis)
         pacing = Pacing(redis)
         bot.session.middleware(Polite(pacing))
         await _wait_for_telegram(bot)
@@ -147,15 +146,17 @@ async def _stop_polling(dispatcher: Dispatcher) -> None:
         await asyncio.wait(handling, timeout=LAST_WORDS_SECONDS)
 
 
-async def _wait_for_redis(redis: Redis) -> None:
-    while True:
-        try:
-            await redis.ping()
-        except RedisError as error:
-            log.warning("waiting for Redis: %s", error)
-            await asyncio.sleep(PATIENCE_SECONDS)
-        else:
-            return
+async def _wait_for_redis(settings: BotSettings) -> None:
+    # Without the retries of the usual client, which would not say for half a minute what it waits for.
+    async with open_redis(settings.redis_url, retries=0) as redis:
+        while True:
+            try:
+                await redis.ping()
+            except RedisError as error:
+                log.warning("waiting for Redis: %s", error)
+                await asyncio.sleep(PATIENCE_SECONDS)
+            else:
+                return
 
 
 async def _wait_for_telegram(bot: Bot) -> None:

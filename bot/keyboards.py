@@ -124,5 +124,5 @@ def _button(text: str, data: str, style: ButtonStyle | None = None) -> InlineKey
 
 
 def _cut(text: str, length: int = LABEL_LENGTH) -> str:
-    one_line = " ".join(text.split())
+    one_line = " ".join(text.split()) or "–"  # Telegram refuses a button without words
     return one_line if len(one_line) <= length else f"{one_line[: length - 1]}…"

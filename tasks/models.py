@@ -6,7 +6,8 @@ from typing import Annotated
 
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 
-Id = Annotated[str, StringConstraints(min_length=1, max_length=500, strip_whitespace=True)]
+LONGEST_ID = 500
+Id = Annotated[str, StringConstraints(min_length=1, max_length=LONGEST_ID, strip_whitespace=True)]
 """An id as the source gave it: may hold `/` and spaces, means nothing to us, never becomes a path."""
 
 

@@ -23,13 +23,13 @@ SOURCE_TIMEOUT = httpx.Timeout(30.0, connect=10.0)
 
 
 @asynccontextmanager
-async def open_redis(url: str) -> AsyncIterator[Redis]:
+async def open_redis(url: str, retries: int = REDIS_RETRIES) -> AsyncIterator[Redis]:
     """A client that answers in text and sits out a restart of the server; raises redis errors after that."""
     client = Redis.from_url(
         url,
         decode_responses=True,
         socket_timeout=REDIS_TIMEOUT,
-        retry=Retry(ExponentialWithJitterBackoff(cap=1.0, base=0.1), REDIS_RETRIES),
+        retry=Retry(ExponentialWithJitterBackoff(cap=1.0, base=0.1), retries),
         retry_on_error=[RedisConnectionError, RedisTimeoutError],
     )
     try:

@@ -4,6 +4,7 @@ import json
 import threading
 from collections import defaultdict
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from types import TracebackType
@@ -97,8 +98,9 @@ def _handler(reply_to: Callable[[str, dict[str, str]], Reply]) -> type[BaseHTTPR
                 self.send_header("Connection", "close")
             for name, value in reply.headers.items():
                 self.send_header(name, value)
-            self.end_headers()
-            self.wfile.write(reply.body if reply.cut is None else reply.body[: reply.cut])
+            with suppress(ConnectionError):  # who asked may have gone while we waited
+                self.end_headers()
+                self.wfile.write(reply.body if reply.cut is None else reply.body[: reply.cut])
             if reply.cut is not None or not reply.length:
                 self.close_connection = True
 

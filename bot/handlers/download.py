@@ -13,9 +13,9 @@ from bot.memory.menus import Menus, Picker
 from bot.middlewares import Answer
 from bot.settings import BotSettings
 from bot.texts import safe, sentence
-from tasks.errors import ManhwaError, RequestError, TooManyChapters
+from tasks.errors import ManhwaError, NotFound, RequestError, TooManyChapters
 from tasks.jobs.store import JobStore
-from tasks.models import DownloadRequest
+from tasks.models import LONGEST_ID, DownloadRequest
 from tasks.sources.registry import Sources
 
 USAGE = (
@@ -105,6 +105,8 @@ async def _request(source_name: str, ids: list[str], sources: Sources, settings:
     # Before the source is asked for each of them.
     if len(unique) > settings.max_chapters_per_job:
         raise TooManyChapters(asked=len(unique), limit=settings.max_chapters_per_job)
+    if any(len(one) > LONGEST_ID for one in unique):
+        raise NotFound(source=source.name)
     details = await source.locate(unique)
     return DownloadRequest(
         source=source.name,

@@ -14,9 +14,10 @@ import pytest
 from PIL import Image
 from pydantic import SecretStr
 
+from bot.local.redis_server import is_live
 from bot.local.telegram import StandIn
 from bot.settings import BotSettings
-from tests.conftest import StartWorker, running_bot
+from tests.conftest import StartWorker, process, running_bot
 from tests.person import Person, soon
 from tests.web_server import Reply, WebServer, as_json
 
@@ -288,6 +289,25 @@ async def test_a_large_archive_comes_in_parts(
         with zipfile.ZipFile(await mina.saves(file, tmp_path / "part.zip")) as archive:
             assert archive.testzip() is None
             assert "manifest.json" in archive.namelist()
+
+
+async def test_a_bot_without_redis_says_so_and_waits(
+    telegram: StandIn, mina: Person, tmp_path: Path, clean_environment: dict[str, str], caplog: pytest.LogCaptureFixture
+) -> None:
+    settings = BotSettings(
+        _env_file=None, data_dir=tmp_path, telegram_bot_token=SecretStr(telegram.token), telegram_api_url=telegram.url
+    )
+    await mina.sends("/help")
+    starting = asyncio.create_task(_until_answered(settings, mina))
+    await soon(lambda: "waiting for Redis" in caplog.text, "a word about Redis")
+    environment = {**clean_environment, "DATA_DIR": str(tmp_path)}
+    with process(["bot.local.redis_server"], environment, tmp_path / "redis.log", lambda _: is_live(settings)):
+        await starting
+
+
+async def _until_answered(settings: BotSettings, person: Person) -> None:
+    async with running_bot(settings):
+        await person.sees("I download manga")
 
 
 @pytest.mark.usefixtures("worker", "bot")

@@ -97,6 +97,7 @@ async def test_what_can_not_be_downloaded_gets_a_sentence(mina: Person) -> None:
         "/download demo": "Send /download, a source and chapter ids",
         "/download nowhere x": "There is no source “nowhere”",
         "/download demo no-such-chapter": "does not know that title or chapter",
+        "/download demo " + "x" * 600: "does not know that title or chapter",
         "/download demo ../../etc/passwd <b>": "does not know that title or chapter",
         "/download demo " + " ".join(f"c{n}" for n in range(500)): "500 chapters; at most 200",
     }.items():

@@ -1,0 +1,101 @@
+"""What messages say, whatever the titles hold, within Telegram's limits."""
+
+import pytest
+
+from bot import keyboards, texts
+from bot.delivery import status_message
+from bot.handlers.browse import card_screen, picker_screen
+from bot.handlers.search import results_screen
+from bot.local.telegram.rules import check_caption, check_keyboard, check_text
+from bot.memory.menus import Picker, Results
+from tasks import errors
+from tasks.jobs.job import ArchiveFile, Failure, Job, JobState, Missing, Progress, Result
+from tasks.jobs.store import Place
+from tasks.models import Chapter, DownloadRequest, Manga, MangaDetails
+
+AWKWARD = ["<b>x</b> & ../y", "🐈" * 300, "a\u202eb\x00c\nd", "  ", "long " * 90, "&lt;"]
+
+
+def job(title: str, state: JobState = JobState.DOWNLOADING, chapters: int = 3) -> Job:
+    request = DownloadRequest(
+        source="demo",
+        title=title,
+        chapters=tuple(Chapter(id=f"c{n}", number=None, title=title or "x") for n in range(chapters)),
+    )
+    missing = tuple(
+        Missing(chapter_id=f"c{n}", chapter=title, pages=tuple(range(1, 30)), failure=Failure(code="page_gone"))
+        for n in range(40)
+    )
+    file = ArchiveFile(name="x.zip", size=1_900_000, chapters=tuple(title for _ in range(40)), pages=12)
+    return Job(
+        id="0123456789abcdef",
+        state=state,
+        request=request,
+        requester="telegram:1",
+        key="k",
+        attempt=1,
+        fence=1,
+        created_at=0,
+        progress=Progress(chapters_total=chapters, percent=62, pages_done=31, pages_total=118, resumed_at=60),
+        result=Result(files=(file, file), missing=missing),
+        error=Failure(code="nothing_downloaded", detail={"cause": "source_down", "source": title}),
+    )
+
+
+def details(title: str, chapters: int) -> MangaDetails:
+    manga = Manga(source="demo", id="m", title=title, alt_titles=(title,) * 9, authors=(title,), description=title * 9)
+    return MangaDetails(
+        manga=manga, chapters=tuple(Chapter(id=f"c{n}", number=str(n), title=title) for n in range(chapters))
+    )
+
+
+@pytest.mark.parametrize("title", AWKWARD)
+def test_every_screen_is_what_telegram_takes(title: str) -> None:
+    one = job(title)
+    picker = Picker(id="abcdefghijkl", owner=1, details=details(title, 640), results="abcdefghijkl")
+    results = Results(id="abcdefghijkl", owner=1, query=title, mangas=(picker.details.manga,) * 90, silent=(title,))
+    screens = [
+        status_message.running(one, None),
+        status_message.running(job(title, JobState.QUEUED), Place(3, 90)),
+        status_message.running(job(title, JobState.PACKING), None),
+        status_message.uploading(one, status_message.Upload(1, 2)),
+        status_message.done(one),
+        status_message.failed_by_record(one),
+        status_message.cancelled(one, title),
+        card_screen(picker),
+        picker_screen(picker, set(range(640)), 31),
+        *(results_screen(results, page) for page in (0, 5, 11)),
+        results_screen(results.model_copy(update={"mangas": ()}), 0),
+    ]
+    for screen in screens:
+        check_text(screen.text, "HTML")
+        if screen.keyboard:
+            check_keyboard(screen.keyboard.model_dump(exclude_none=True))
+    check_caption(status_message.caption(one, 1), "HTML")
+
+
+def test_progress_tells_where_it_is() -> None:
+    text = status_message.running(job("Harbour Lights"), None).text
+    assert "▰▰▰▰▰▰▱▱▱▱ 62 %" in text
+    assert "chapter 1/3" in text
+    assert "pages 31/118" in text
+    assert "resumed at page 61 of 118" in text
+    assert "position 3 · about 2 min" in status_message.running(job("x", JobState.QUEUED), Place(3, 90)).text
+
+
+def test_a_page_of_the_picker_has_few_buttons() -> None:
+    picker = Picker(id="abcdefghijkl", owner=1, details=details("x", 640))
+    assert len([b for row in keyboards.picker(picker, set(), 0).inline_keyboard for b in row]) <= 40
+
+
+def every_error(kind: type[errors.ManhwaError]) -> set[type[errors.ManhwaError]]:
+    return {kind}.union(*(every_error(child) for child in kind.__subclasses__()))
+
+
+def test_every_error_a_person_can_meet_has_a_sentence() -> None:
+    groups = {"error", "bad_request", "source_error", "page_error", "job_error"}
+    never_shown = {"lease_lost"}
+    codes = {kind.code for kind in every_error(errors.ManhwaError)} - groups - never_shown
+    assert codes == set(texts.SENTENCES)
+    for code in codes:
+        assert "{" not in texts.sentence(code, {})

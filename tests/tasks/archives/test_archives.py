@@ -1,0 +1,104 @@
+"""Archives: names, parts, and the same bytes for the same input."""
+
+import json
+import zipfile
+from pathlib import Path
+
+import pytest
+
+from tasks.archives.names import archive_name, chapter_folder, chapter_folders, chapter_range
+from tasks.archives.parts import ARCHIVE_OVERHEAD, ENTRY_OVERHEAD, ChapterPages, PageFile, Part, plan
+from tasks.archives.zip import Archive, write_zip
+from tasks.jobs.job import Failure, Missing
+from tasks.models import Chapter, DownloadRequest
+
+
+@pytest.mark.parametrize(
+    ("chapter", "name"),
+    [
+        (Chapter(id="x", number="12.5", title="The End"), "Chapter 0012.5 - The End"),
+        (Chapter(id="x", number="7"), "Chapter 0007"),
+        (Chapter(id="a/b c", title=""), "Chapter a b c"),
+        (Chapter(id="x", title="Oneshot"), "Oneshot"),
+        (Chapter(id="x", number="1", title="../../etc/passwd"), "Chapter 0001 - .. .. etc passwd"),
+        (Chapter(id="x", title=".."), "Chapter"),
+        (Chapter(id="x", title="CON"), "CON_"),
+        (Chapter(id="x", number="1", title="a\x00b\nc"), "Chapter 0001 - a b c"),
+    ],
+)
+def test_a_chapter_gets_a_folder_name_that_is_one_everywhere(chapter: Chapter, name: str) -> None:
+    assert chapter_folder(chapter) == name
+
+
+def test_names_are_cut_by_bytes_and_never_in_a_character() -> None:
+    name = archive_name("猫" * 300, ["1"], 1, 1, "zip")
+    assert len(name.encode()) < 200
+    assert name.endswith(" - 1.zip")
+
+
+def test_folders_of_one_archive_differ() -> None:
+    chapters = [Chapter(id="a", number="1"), Chapter(id="b", number="1"), Chapter(id="c", number="1", title="X")]
+    assert chapter_folders(chapters) == ["Chapter 0001", "Chapter 0001 (2)", "Chapter 0001 - X"]
+
+
+@pytest.mark.parametrize(
+    ("labels", "text"),
+    [
+        (["1", "2", "3", "5", "8.5"], "1-3, 5, 8.5"),
+        (["1"], "1"),
+        ([], ""),
+        (["Extra", "1", "2"], "Extra, 1-2"),
+        (["9", "10", "11"], "9-11"),
+    ],
+)
+def test_chapters_are_told_in_short(labels: list[str], text: str) -> None:
+    assert chapter_range(labels) == text
+
+
+def chapter_of(tmp_path: Path, number: int, sizes: list[int]) -> ChapterPages:
+    pages = []
+    for n, size in enumerate(sizes, start=1):
+        path = tmp_path / f"{number}-{n}.jpg"
+        path.write_bytes(bytes([number]) * size)
+        pages.append(PageFile(n, path, size))
+    return ChapterPages(Chapter(id=f"c{number}", number=str(number)), f"Chapter {number:04}", len(sizes), pages)
+
+
+def shape(parts: list[Part]) -> list[list[tuple[str, int]]]:
+    return [[(chapter.chapter.label, len(chapter.pages)) for chapter in part.chapters] for part in parts]
+
+
+def test_parts_end_at_chapters_and_inside_one_only_where_it_is_too_large(tmp_path: Path) -> None:
+    limit = ARCHIVE_OVERHEAD + 4 * (1000 + ENTRY_OVERHEAD)
+    chapters = [chapter_of(tmp_path, n, [1000] * count) for n, count in ((1, 2), (2, 2), (3, 3), (4, 6), (5, 1))]
+    assert shape(plan(chapters, limit)) == [
+        [("1", 2), ("2", 2)],
+        [("3", 3)],
+        [("4", 4)],
+        [("4", 2), ("5", 1)],
+    ]
+
+
+def test_no_part_is_larger_than_the_limit(tmp_path: Path) -> None:
+    limit = 200_000
+    chapters = [chapter_of(tmp_path, n, [7_000 * n, 3_000, 12_345]) for n in range(1, 12)]
+    request = DownloadRequest(source="demo", title="T" * 100, chapters=tuple(c.chapter for c in chapters))
+    parts = plan(chapters, limit)
+    for n, part in enumerate(parts, 1):
+        write_zip(Archive(request, part, [], n, len(parts)), tmp_path / "x.part", tmp_path / "x.zip")
+        assert (tmp_path / "x.zip").stat().st_size <= limit
+
+
+def test_the_same_input_gives_the_same_bytes(tmp_path: Path) -> None:
+    chapters = [chapter_of(tmp_path, n, [500, 700]) for n in (1, 2)]
+    request = DownloadRequest(source="demo", title="T", chapters=tuple(c.chapter for c in chapters))
+    missing = [Missing(chapter_id="c9", chapter="9", failure=Failure(code="source_down", detail={"source": "demo"}))]
+    for name in ("a", "b"):
+        write_zip(Archive(request, Part(list(chapters)), missing, 1, 1), tmp_path / "part", tmp_path / name)
+    assert (tmp_path / "a").read_bytes() == (tmp_path / "b").read_bytes()
+    with zipfile.ZipFile(tmp_path / "a") as archive:
+        assert all(entry.compress_type == zipfile.ZIP_STORED for entry in archive.infolist())
+        assert archive.read("Chapter 0001/002.jpg") == b"\x01" * 700
+        manifest = json.loads(archive.read("manifest.json"))
+    assert manifest["missing"][0]["failure"]["code"] == "source_down"
+    assert manifest["chapters"][0]["files"][0]["size"] == 500
