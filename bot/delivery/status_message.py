@@ -93,9 +93,10 @@ def _progress_lines(job: Job) -> list[str]:
     chapters = f"chapter {min(progress.chapters_done + 1, progress.chapters_total)}/{progress.chapters_total}"
     if job.state is JobState.PACKING:
         return [f"📦 Packing · {progress.pages_done} pages · {megabytes(progress.bytes)}", bar]
-    lines = [f"{bar} · {chapters}", f"⬇ pages {progress.pages_done}/{progress.pages_total} · {_traffic(progress)}"]
+    pages = f"{progress.pages_total}{'' if progress.all_listed else '+'}"
+    lines = [f"{bar} · {chapters}", f"⬇ pages {progress.pages_done}/{pages} · {_traffic(progress)}"]
     if progress.resumed_at:
-        lines.append(f"↻ resumed at page {progress.resumed_at + 1} of {progress.pages_total}")
+        lines.append(f"↻ resumed at page {progress.resumed_at + 1} of {pages}")
     return lines
 
 

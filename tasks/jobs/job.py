@@ -39,6 +39,8 @@ class Progress(Value):
     pages_done: int = 0
     pages_total: int = 0
     """Pages of the chapters whose page lists are known by now."""
+    all_listed: bool = False
+    """The page lists of all chapters are known: `pages_total` grows no more."""
     bytes: int = 0
     percent: int = 0
     bytes_per_second: int = 0

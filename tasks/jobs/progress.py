@@ -56,6 +56,7 @@ class Meter:
             chapter=self._chapter,
             pages_done=self._pages_done,
             pages_total=sum(self._pages.values()),
+            all_listed=len(self._pages) == self._chapters_total,
             bytes=self._bytes,
             percent=int(100 * share),
             bytes_per_second=self._speed(),

@@ -36,7 +36,9 @@ def job(title: str, state: JobState = JobState.DOWNLOADING, chapters: int = 3) -
         attempt=1,
         fence=1,
         created_at=0,
-        progress=Progress(chapters_total=chapters, percent=62, pages_done=31, pages_total=118, resumed_at=60),
+        progress=Progress(
+            chapters_total=chapters, percent=62, pages_done=31, pages_total=118, resumed_at=60, all_listed=True
+        ),
         result=Result(files=(file, file), missing=missing),
         error=Failure(code="nothing_downloaded", detail={"cause": "source_down", "source": title}),
     )
