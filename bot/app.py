@@ -14,6 +14,7 @@ from aiogram.enums import ParseMode
 from aiogram.exceptions import TelegramAPIError, TelegramNetworkError, TelegramServerError, TelegramUnauthorizedError
 from redis.exceptions import RedisError
 
+from bot.background import Background
 from bot.delivery.courier import Courier
 from bot.delivery.desk import Canceller, Desk
 from bot.delivery.follower import Follower
@@ -83,8 +84,8 @@ async def open_app(settings: BotSettings) -> AsyncIterator[None]:
         async with open_sources(settings) as sources, open_dispatch(settings, store) as dispatch:
             courier = Courier(bot, watchers, Workspace(settings))
             try:
-                async with asyncio.TaskGroup() as group:
-                    follower = Follower(WatchTools(bot, store, watchers, dispatch, pacing, courier), store, group)
+                async with Background() as background, asyncio.TaskGroup() as group:
+                    follower = Follower(WatchTools(bot, store, watchers, dispatch, pacing, courier), store, background)
                     dispatcher = _dispatcher(
                         Updates(redis),
                         settings=settings,
@@ -92,7 +93,7 @@ async def open_app(settings: BotSettings) -> AsyncIterator[None]:
                         store=store,
                         watchers=watchers,
                         menus=Menus(redis),
-                        editor=Editor(bot, pacing, group),
+                        editor=Editor(bot, pacing, background),
                         desk=Desk(dispatch, watchers, follower),
                         canceller=Canceller(watchers, dispatch, follower),
                     )

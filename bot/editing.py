@@ -1,6 +1,5 @@
 """Edits of messages in place: paced, and where they come faster than they may go, only the last one goes."""
 
-import asyncio
 import logging
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
@@ -9,6 +8,7 @@ from aiogram import Bot
 from aiogram.exceptions import TelegramAPIError, TelegramBadRequest
 from aiogram.types import InlineKeyboardMarkup, LinkPreviewOptions
 
+from bot.background import Background
 from bot.pacing import Pacing
 
 log = logging.getLogger(__name__)
@@ -50,10 +50,10 @@ async def edit(bot: Bot, spot: Spot, screen: Screen) -> None:
 class Editor:
     """Edits menus as people press: a burst of presses becomes one edit of the state they led to."""
 
-    def __init__(self, bot: Bot, pacing: Pacing, tasks: asyncio.TaskGroup) -> None:
+    def __init__(self, bot: Bot, pacing: Pacing, background: Background) -> None:
         self._bot = bot
         self._pacing = pacing
-        self._tasks = tasks
+        self._background = background
         self._waiting: dict[Spot, Callable[[], Awaitable[Screen]]] = {}
         self._busy: set[Spot] = set()
 
@@ -62,7 +62,7 @@ class Editor:
         self._waiting[spot] = render
         if spot not in self._busy:
             self._busy.add(spot)
-            self._tasks.create_task(self._work_off(spot))
+            self._background.start(self._work_off(spot))
 
     def show_once(self, spot: Spot, screen: Screen) -> None:
         """Show a screen that is known already."""

@@ -1,7 +1,6 @@
 """Pages to disk: many at once, tried again, checked, kept over a restart; what can't be had is named."""
 
 import asyncio
-import errno
 import os
 from collections.abc import Sequence
 from contextlib import aclosing
@@ -11,7 +10,7 @@ from pathlib import Path
 import stamina
 
 from tasks.archives.image import check_image
-from tasks.errors import DiskFull, ManhwaError, PageError, PageTooLarge, SourceDown, SourceError
+from tasks.errors import ManhwaError, PageError, PageTooLarge, SourceDown, SourceError
 from tasks.jobs.job import Failure, Missing
 from tasks.jobs.progress import Meter
 from tasks.models import Chapter, Page
@@ -72,7 +71,7 @@ class Downloader:
         self._fetched: list[Fetched] = []
 
     async def fetch(self, chapters: Sequence[Chapter]) -> list[Fetched]:
-        """Fetch all of it, in the order given. Raises `DiskFull`; what a source withholds is in the answer instead."""
+        """Fetch all of it, in the order given. What a source withholds is named in the answer."""
         self._fetched = [Fetched(chapter) for chapter in chapters]
         async with asyncio.TaskGroup() as group:
             for _ in range(self._connections):
@@ -128,10 +127,6 @@ class Downloader:
                     await self._stream(task.page, part)
                     suffix = await asyncio.to_thread(_settle, part)
             return part.rename(self._folder.page(task.place, task.number, suffix))
-        except OSError as error:
-            if error.errno in {errno.ENOSPC, errno.EDQUOT}:
-                raise DiskFull from error
-            raise
         finally:
             part.unlink(missing_ok=True)
 

@@ -1,6 +1,7 @@
 """One job from request to ready files, in the order you would tell it."""
 
 import asyncio
+import errno
 import logging
 import shutil
 import signal
@@ -12,7 +13,7 @@ from tasks.archives import names
 from tasks.archives.parts import ChapterPages, PageFile, plan
 from tasks.archives.zip import Archive, write_zip
 from tasks.download import Downloader, Fetched, failure
-from tasks.errors import JobCancelled, JobError, LeaseLost, NothingDownloaded, RequestError, TimeIsUp
+from tasks.errors import DiskFull, JobCancelled, JobError, LeaseLost, NothingDownloaded, RequestError, TimeIsUp
 from tasks.jobs.job import ArchiveFile, Job, JobState, Progress, Result
 from tasks.jobs.progress import Meter
 from tasks.jobs.store import JobStore, Lease
@@ -69,25 +70,37 @@ class _Attempt:
         try:
             result = await _beside(self._keep(), self._make())
             await self._store.finish(self._lease, result)
+        except LeaseLost:
+            raise  # the folder belongs to another worker now
         except JobCancelled:
             self._workspace.remove(self._job.id)
             raise
-        except LeaseLost:
-            raise  # the folder belongs to another worker now
-        except (JobError, RequestError) as error:
-            await self._fail(error)
-            raise
-        except asyncio.CancelledError:
-            if not self._time_is_up:
-                # The worker is told to stop: the next one need not wait until the lease runs out.
-                await self._store.drop_lease(self._lease)
+        except (JobError, RequestError, OSError, asyncio.CancelledError) as error:
+            end = self._end_for(error)
+            if end is None:
+                await self._give_back(error)
                 raise
-            time_is_up = TimeIsUp(seconds=self._settings.task_soft_time_limit)
-            await self._fail(time_is_up)
-            raise time_is_up from None
+            await self._fail(end)
+            raise end from error
         await self._store.remember_duration(time.monotonic() - started)
         log.info("job %s: ready, %s pages", self._job.id, result.pages)
         return result
+
+    def _end_for(self, error: BaseException) -> JobError | RequestError | None:
+        """What the job ends with after this error; None = another attempt may have more luck."""
+        if isinstance(error, JobError | RequestError):
+            return error
+        if isinstance(error, OSError) and error.errno in {errno.ENOSPC, errno.EDQUOT}:
+            return DiskFull()
+        if isinstance(error, asyncio.CancelledError) and self._time_is_up:
+            return TimeIsUp(seconds=self._settings.task_soft_time_limit)
+        return None
+
+    async def _give_back(self, error: BaseException) -> None:
+        # A worker that is told to stop gives the job to the next one; after an error of its own the lease runs out,
+        # and the attempt counts as lost.
+        if isinstance(error, asyncio.CancelledError):
+            await self._store.drop_lease(self._lease)
 
     def _watch_soft_limit(self) -> None:
         # Celery's own handler raises wherever it strikes, which asyncio may swallow; cancelling is heard everywhere.

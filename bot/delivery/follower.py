@@ -10,6 +10,7 @@ from collections import defaultdict
 
 from redis.exceptions import RedisError
 
+from bot.background import Background
 from bot.delivery.watch import Watch, WatchTools
 from tasks.jobs.store import JobStore
 
@@ -21,10 +22,10 @@ RETRY_SECONDS = 1.0
 class Follower:
     """Runs one `Watch` for each watcher."""
 
-    def __init__(self, tools: WatchTools, store: JobStore, group: asyncio.TaskGroup) -> None:
+    def __init__(self, tools: WatchTools, store: JobStore, background: Background) -> None:
         self._tools = tools
         self._store = store
-        self._group = group
+        self._background = background
         self._changed: defaultdict[str, dict[str, asyncio.Event]] = defaultdict(dict)
 
     async def run(self) -> None:
@@ -45,7 +46,7 @@ class Follower:
         job_id = key.partition(":")[0]
         if key not in self._changed[job_id]:
             self._changed[job_id][key] = asyncio.Event()
-            self._group.create_task(self._watch(job_id, key))
+            self._background.start(self._watch(job_id, key))
 
     def wake(self, job_id: str) -> None:
         """Something about the job changed: everyone who waits for it looks at its record."""

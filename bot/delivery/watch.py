@@ -47,7 +47,6 @@ class Watch:
         self._tools = tools
         self._key = key
         self._changed = changed
-        self._state: JobState | None = None
 
     async def run(self) -> str | None:
         """Follow until there is nothing more to tell; the key of the watcher that goes on in its place, if one does.
@@ -82,12 +81,10 @@ class Watch:
     async def _show_running(self, watcher: Watcher, job: Job) -> None:
         place = await self._tools.store.place(job.id) if job.state is JobState.QUEUED else None
         screen = status_message.running(job, place)
-        new_state = job.state is not self._state
-        self._state = job.state
         if digest(screen) == watcher.shown:
             return
-        if watcher.message_id is None or new_state:
-            await self._show(watcher, screen)
+        if watcher.message_id is None:
+            await self._send(watcher, screen)
         elif await self._tools.pacing.try_progress(watcher.chat_id):
             await self._edit(watcher, screen)
 

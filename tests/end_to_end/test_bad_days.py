@@ -223,6 +223,16 @@ class TestKills:
         await mina.presses("Cancel", on=listed)
         await mina.sees("Cancelled by Mina")
 
+    async def test_a_job_that_takes_too_long_ends_with_a_sentence(
+        self, mina: Person, shelf: Shelf, consumet_bot: BotSettings, start_worker: StartWorker, consumet: dict[str, str]
+    ) -> None:
+        let_go = shelf.holds_back(1, 2)
+        with start_worker("hurried", **consumet, TASK_SOFT_TIME_LIMIT="2", TASK_TIME_LIMIT="30"):
+            await mina.sends(shelf.command(1))
+            await mina.sees("❌ Failed · It took longer than 2 seconds")
+            await soon(lambda: folders(consumet_bot) == [], "the job's folder is gone")
+        let_go.set()
+
     @pytest.mark.usefixtures("consumet_bot")
     async def test_a_job_goes_on_at_another_worker(
         self, mina: Person, shelf: Shelf, start_worker: StartWorker, consumet: dict[str, str]
