@@ -10,7 +10,7 @@ from typing import Any
 
 from celery import Task
 from celery.exceptions import Ignore
-from celery.signals import setup_logging
+from celery.signals import celeryd_init, setup_logging
 
 from tasks import janitor, pipeline
 from tasks.celery import SWEEP_TASK, app
@@ -20,9 +20,19 @@ from tasks.jobs.job import JobState, Progress
 from tasks.settings import task_settings
 
 
+@celeryd_init.connect
+def _log_as_worker(sender: str, **_: object) -> None:
+    _log_as(sender.partition("@")[0])
+
+
 @setup_logging.connect
-def _log_to_stderr(loglevel: int, **_: object) -> None:
-    logging.basicConfig(level=loglevel, format="%(asctime)s %(levelname)s %(processName)s %(name)s: %(message)s")
+def _log_as_beat(loglevel: int, **_: object) -> None:
+    """Workers come here too, after their own; that somebody is connected keeps Celery's own set-up away."""
+    _log_as("beat", loglevel)
+
+
+def _log_as(process: str, level: int = logging.INFO) -> None:
+    logging.basicConfig(level=level, format=f"%(asctime)s %(levelname)s {process} %(name)s: %(message)s")
     logging.getLogger("httpx").setLevel(logging.WARNING)  # it logs whole addresses, and some hold keys
 
 

@@ -114,7 +114,7 @@ def session_settings(data_dir: Path, clean_environment: dict[str, str]) -> Itera
 @pytest.fixture
 def settings(session_settings: BotSettings) -> BotSettings:
     """The same settings with an empty memory."""
-    for database in (0, 1):
+    for database in (0, 1, 2):
         with Redis(unix_socket_path=str(session_settings.redis_socket), db=database) as redis:
             # Not flushed: what workers that run now told of their queues is in there as well.
             for key in redis.scan_iter("manhwa:*", count=1000):

@@ -3,6 +3,7 @@
 from collections.abc import AsyncIterator
 
 import pytest
+from pydantic import SecretStr
 
 from bot.settings import BotSettings
 from tasks.dispatch import Dispatch, open_dispatch
@@ -36,6 +37,14 @@ async def state(store: JobStore, job_id: str) -> JobState:
     job = await store.read(job_id)
     assert job is not None
     return job.state
+
+
+@pytest.fixture
+def settings(settings: BotSettings) -> BotSettings:
+    """A database no worker listens at: jobs stay as they are."""
+    return settings.model_copy(
+        update={"celery_broker_url": SecretStr(f"redis+socket://{settings.redis_socket}?virtual_host=2")}
+    )
 
 
 @pytest.fixture
