@@ -164,6 +164,8 @@ async def _wait_for_telegram(bot: Bot) -> None:
     while True:
         try:
             me = await bot.me()
+            # Polling is refused while a webhook of an earlier life is set.
+            await bot.delete_webhook()
             await bot.set_my_commands(COMMANDS)
         except TelegramUnauthorizedError:
             raise WrongToken from None
@@ -171,7 +173,7 @@ async def _wait_for_telegram(bot: Bot) -> None:
             log.warning("waiting for Telegram: %s", error.message)
             await asyncio.sleep(PATIENCE_SECONDS)
         except TelegramAPIError as error:
-            log.warning("Telegram refused the command menu: %s", error.message)
+            log.warning("Telegram refused part of the set-up: %s", error.message)
             return
         else:
             log.info("this is @%s", me.username)

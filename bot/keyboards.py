@@ -56,7 +56,7 @@ def card(menu: Picker) -> InlineKeyboardMarkup:
     """Under a title: its chapters, and the way back to the results."""
     builder = InlineKeyboardBuilder()
     if menu.chapters:
-        builder.row(_button("📖 Chapters", ShowChapters(menu=menu.id, page=0).pack(), ButtonStyle.PRIMARY))
+        builder.row(_button("Chapters", ShowChapters(menu=menu.id, page=0).pack(), ButtonStyle.PRIMARY))
     if menu.results:
         builder.row(_button("‹ Results", ShowResults(menu=menu.results, page=0).pack()))
     return _markup(builder)
@@ -92,13 +92,13 @@ def cancel(job_ids: Sequence[str], labels: Sequence[str] = ()) -> InlineKeyboard
     """A `Cancel` button for each job; with labels, each says which."""
     builder = InlineKeyboardBuilder()
     for n, job_id in enumerate(job_ids):
-        text = f"✖ Cancel {_cut(labels[n])}" if labels else "✖ Cancel"
+        text = f"Cancel {_cut(labels[n])}" if labels else "Cancel"
         builder.row(_button(text, CancelJob(job=job_id).pack(), ButtonStyle.DANGER))
     return _markup(builder)
 
 
 def retry(job_id: str) -> InlineKeyboardMarkup:
-    return InlineKeyboardMarkup(inline_keyboard=[[_button("↻ Retry", RetryJob(job=job_id).pack())]])
+    return InlineKeyboardMarkup(inline_keyboard=[[_button("Retry", RetryJob(job=job_id).pack())]])
 
 
 def _markup(builder: InlineKeyboardBuilder) -> InlineKeyboardMarkup:

@@ -81,6 +81,6 @@ def missing_lines(missing: tuple[Missing, ...], limit: int = 6) -> list[str]:
 def _missing_line(one: Missing) -> str:
     reason = safe(failure_sentence(one.failure), 120)
     if not one.pages:
-        return f"ch. {safe(one.chapter, 40)}: {reason}"
+        return f"ch {safe(one.chapter, 40)}: {reason}"
     pages = ", ".join(str(page) for page in one.pages[:10]) + (" …" if len(one.pages) > 10 else "")
-    return f"ch. {safe(one.chapter, 40)}, {'page' if len(one.pages) == 1 else 'pages'} {pages}: {reason}"
+    return f"ch {safe(one.chapter, 40)}, {'page' if len(one.pages) == 1 else 'pages'} {pages}: {reason}"

@@ -25,6 +25,8 @@ def _app() -> Celery:
             CLEAN_UP_TASK: {"queue": CLEANUP},
             SWEEP_TASK: {"queue": CLEANUP},
         },
+        # Nothing of it is worth a file: the sweep may come a minute late after a start.
+        beat_scheduler="celery.beat:Scheduler",
         beat_schedule={"sweep": {"task": SWEEP_TASK, "schedule": SWEEP_SECONDS, "options": {"expires": SWEEP_SECONDS}}},
         task_serializer="json",
         result_serializer="json",

@@ -22,7 +22,7 @@ class Upload:
 
 def title_line(job: Job) -> str:
     labels = [chapter.label for chapter in job.request.chapters]
-    return f"📚 <b>{safe(job.request.title, 120)}</b> · ch. {safe(chapter_range(labels), 80)} ({len(labels)})"
+    return f"📚 <b>{safe(job.request.title, 120)}</b> · ch {safe(chapter_range(labels), 80)} ({len(labels)})"
 
 
 def running(job: Job, place: Place | None) -> Screen:
@@ -83,18 +83,18 @@ def caption(job: Job, number: int) -> str:
 
 
 def _which(file: ArchiveFile, number: int, total: int) -> str:
-    chapters = f"ch. {safe(chapter_range(file.chapters), 80)}"
+    chapters = f"ch {safe(chapter_range(file.chapters), 80)}"
     return f"part {number}/{total} · {chapters}" if total > 1 else chapters
 
 
 def _progress_lines(job: Job) -> list[str]:
     progress = job.progress
     bar = f"{_bar(progress.percent)} {progress.percent} %"
-    chapters = f"chapter {min(progress.chapters_done + 1, progress.chapters_total)}/{progress.chapters_total}"
     if job.state is JobState.PACKING:
-        return [f"📦 Packing · {progress.pages_done} pages · {megabytes(progress.bytes)}", bar]
+        return [f"📦 Packing {bar}", f"{count(progress.pages_done, 'page', 'pages')} · {megabytes(progress.bytes)}"]
+    chapter = f"chapter {min(progress.chapters_done + 1, progress.chapters_total)}/{progress.chapters_total}"
     pages = f"{progress.pages_total}{'' if progress.all_listed else '+'}"
-    lines = [f"{bar} · {chapters}", f"⬇ pages {progress.pages_done}/{pages} · {_traffic(progress)}"]
+    lines = [f"⬇ Downloading {bar}", f"{chapter} · pages {progress.pages_done}/{pages}", _traffic(progress)]
     if progress.resumed_at:
         lines.append(f"↻ resumed at page {progress.resumed_at + 1} of {pages}")
     return lines

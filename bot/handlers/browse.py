@@ -21,7 +21,6 @@ from tasks.sources.registry import Sources
 PICK = "Pick chapters, or answer with <code>1-5, 8, 12.5, latest 3</code>"
 NOT_UNDERSTOOD = "I don't understand “{part}”. Write it like <code>1-5, 8, 12.5, latest 3</code>."
 NO_SUCH_CHAPTER = "No chapter of “{title}” has such a number."
-PICKED = "Picked {chapters} of “{title}”."
 
 
 def router() -> Router:

@@ -57,7 +57,7 @@ async def _waiting(message: Message, watchers: Watchers) -> list[Watcher]:
 
 async def _line(job: Job, store: JobStore) -> str:
     title = (
-        f"<b>{safe(job.request.title, 80)}</b> · ch. {safe(chapter_range([c.label for c in job.request.chapters]), 60)}"
+        f"<b>{safe(job.request.title, 80)}</b> · ch {safe(chapter_range([c.label for c in job.request.chapters]), 60)}"
     )
     if job.state is JobState.QUEUED:
         place = await store.place(job.id)

@@ -33,7 +33,7 @@ def programs(settings: BotSettings, *, with_redis: bool, chat_port: int | None) 
         # QUIT: give the running job back and go, instead of finishing it first.
         Program("downloads", (*celery, *_worker("downloads", 2)), 30, stop_signal="QUIT"),
         Program("cleanup", (*celery, *_worker("cleanup", 1)), 30, stop_signal="QUIT"),
-        Program("beat", (*celery, "beat", "-l", "WARNING", "-s", str(settings.data_path / "run" / "beat")), 40),
+        Program("beat", (*celery, "beat", "-l", "WARNING"), 40),
     ]
     if with_redis:
         chosen.append(Program("redis", (PYTHON, "-m", "bot.local.redis_server"), 10))

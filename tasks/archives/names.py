@@ -31,15 +31,15 @@ def chapter_folders(chapters: Iterable[Chapter]) -> list[str]:
     return names
 
 
-def chapter_range(labels: Sequence[str]) -> str:
-    """A short text for chapters in their order: `1-3, 5, 8.5`. Only whole neighbours are drawn together."""
+def chapter_range(labels: Sequence[str], dash: str = "–") -> str:
+    """A short text for chapters in their order: `1–3, 5, 8.5`. Only whole neighbours are drawn together."""
     runs: list[list[str]] = []
     for before, label in pairwise(["", *labels]):
         if runs and _follows(before, label):
             runs[-1].append(label)
         else:
             runs.append([label])
-    return ", ".join(run[0] if len(run) == 1 else f"{run[0]}-{run[-1]}" for run in runs)
+    return ", ".join(run[0] if len(run) == 1 else f"{run[0]}{dash}{run[-1]}" for run in runs)
 
 
 def _follows(before: str, label: str) -> bool:
@@ -52,5 +52,5 @@ def _follows(before: str, label: str) -> bool:
 def archive_name(title: str, labels: Sequence[str], part: int, parts: int, suffix: str) -> str:
     """`<Title> - <chapters>.zip`, with ` (part 2 of 3)` where there is more than one."""
     which = f" (part {part} of {parts})" if parts > 1 else ""
-    chapters = safe_name(chapter_range(labels), "chapters", 60)
+    chapters = safe_name(chapter_range(labels, "-"), "chapters", 60)
     return f"{safe_name(title, 'Untitled', 110)} - {chapters}{which}.{suffix}"

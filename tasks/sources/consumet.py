@@ -76,6 +76,8 @@ class Consumet:
 
     def _searchable(self, query: str) -> str:
         text = " ".join("".join(" " if c in self._provider.unencoded else c for c in query).split())[:LONGEST_QUERY]
+        if text in {".", ".."}:
+            return ""  # a step up in a path, however it is escaped
         # The API would take the bare word for a route; the sites find the same for it in capitals.
         return text.upper() if text in ROUTES else text
 

@@ -4,11 +4,11 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 from decimal import Decimal
 from typing import Annotated, Any
-from urllib.parse import urljoin
+from urllib.parse import quote, urljoin
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
-from tasks.models import Chapter, Manga, Page
+from tasks.models import LONGEST_ID, Chapter, Manga, Page
 
 CHAPTER_TEXT = re.compile(
     r"^(?:vol(?:ume)?\.?\s*(?P<volume>\d+(?:\.\d+)?)\s*,?\s*)?"
@@ -18,7 +18,9 @@ CHAPTER_TEXT = re.compile(
 NUMBER = re.compile(r"\d+(?:\.\d+)?")
 ID_NUMBER = re.compile(r"(?:chapter[-_]|/c|^c)(\d+(?:[.-]\d+)?)/?$", re.IGNORECASE)
 ID_VOLUME = re.compile(r"/v(\d+)/")
+UUID = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}", re.IGNORECASE)
 YEAR = re.compile(r"\b(1[89]|20)\d\d\b")
+URL_SIGNS = "%/:?#[]@!$&'()*+,;=~"
 
 
 def _text(value: object) -> str:
@@ -38,10 +40,18 @@ def _texts(value: object) -> tuple[str, ...]:
 def _referer(value: object) -> dict[str, str]:
     """A Referer, which comes as `{"Referer": url}`, as the url alone, or not at all."""
     found = _text(value.get("Referer") or value.get("referer") if isinstance(value, Mapping) else value)
-    return {"Referer": f"https:{found}" if found.startswith("//") else found} if found else {}
+    escaped = quote(found, safe=URL_SIGNS)
+    return {"Referer": f"https:{escaped}" if escaped.startswith("//") else escaped} if escaped else {}
+
+
+def _id(value: object) -> str:
+    """An id; empty for one that no source has, which is passed over."""
+    found = _text(value)
+    return found if len(found) <= LONGEST_ID else ""
 
 
 Text = Annotated[str, BeforeValidator(_text)]
+IdText = Annotated[str, BeforeValidator(_id)]
 Texts = Annotated[tuple[str, ...], BeforeValidator(_texts)]
 
 
@@ -54,7 +64,7 @@ class Answer(BaseModel):
 class MangaAnswer(Answer):
     """A search result, or the head of an info answer."""
 
-    id: Text = ""
+    id: IdText = ""
     title: Text = ""
     alt_titles: Texts = Field(default=(), alias="altTitles")
     authors: Texts = ()
@@ -70,7 +80,7 @@ class SearchAnswer(Answer):
 
 
 class ChapterAnswer(Answer):
-    id: Text
+    id: IdText
     title: Text = ""
     number: Text = Field(default="", alias="chapterNumber")
     chapter: Text = ""
@@ -110,13 +120,12 @@ def chapters(answers: Sequence[ChapterAnswer], *, one_per_number: bool) -> tuple
 
     With `one_per_number`, where several groups did a chapter, the one listed first is offered.
     """
+    listed = [chapter(answer) for answer in answers if answer.id and answer.pages != 0]
+    restart = volumes_restart(listed)
     found: dict[object, Chapter] = {}
-    for answer in answers:
-        if not answer.id or answer.pages == 0:
-            continue
-        one = chapter(answer)
-        same = (one.volume, one.number) if one_per_number and one.number else one.id
-        found.setdefault(same, one)
+    for one in listed:
+        numbers = (one.volume if restart else None, one.number)
+        found.setdefault(numbers if one_per_number and one.number else one.id, one)
     return tuple(in_reading_order(list(found.values())))
 
 
@@ -130,23 +139,38 @@ def chapter(answer: ChapterAnswer) -> Chapter:
         id=answer.id,
         number=number,
         volume=volume,
-        title=matched["title"].strip() if matched else answer.title,
+        title=_title(answer, matched, number),
         language="en",
     )
 
 
-def in_reading_order(newest_first: list[Chapter]) -> list[Chapter]:
+def _title(answer: ChapterAnswer, matched: re.Match[str] | None, number: str | None) -> str:
+    """What is said beside the number; a chapter needs something to be called by."""
+    if matched and _plain(matched["number"]) == number:
+        return matched["title"].strip()
+    return answer.title or ("" if number else answer.number or "Oneshot")
+
+
+def in_reading_order(newest_first: Sequence[Chapter]) -> list[Chapter]:
     """Oldest first, by number; by volume as well where volumes begin their numbers anew. Extras stay where they stood."""
-    oldest_first = newest_first[::-1]
-    numbers = [one.number for one in oldest_first if one.number]
-    volumes_restart = len(numbers) != len(set(numbers))
+    restart = volumes_restart(newest_first)
     keyed = []
-    last = (Decimal(0), Decimal(0))
-    for one in oldest_first:
+    volume = number = Decimal(0)
+    for one in reversed(newest_first):
         if one.number:
-            last = (Decimal(one.volume or 0) if volumes_restart else Decimal(0), Decimal(one.number))
-        keyed.append((last, one))
+            # Without a volume, as the latest chapters often are, it goes with those it is listed after.
+            volume = Decimal(one.volume) if restart and one.volume else volume
+            number = Decimal(one.number)
+        keyed.append(((volume, number), one))
     return [one for _, one in sorted(keyed, key=lambda pair: pair[0])]
+
+
+def volumes_restart(chapters: Iterable[Chapter]) -> bool:
+    """Whether two volumes have a chapter of the same number."""
+    volume_of: dict[str, str] = {}
+    return any(
+        volume_of.setdefault(one.number, one.volume) != one.volume for one in chapters if one.number and one.volume
+    )
 
 
 def chapter_of_id(chapter_id: str) -> Chapter:
@@ -162,7 +186,9 @@ def chapter_of_id(chapter_id: str) -> Chapter:
 
 def title_of_id(some_id: str) -> str:
     """A readable title from a manga's or chapter's id: its longest part without numbers, in words."""
-    bare = re.sub(r"(?:[-_/])?(?:chapter[-_]|c)\d+(?:[.-]\d+)?$", "", some_id)
+    if UUID.fullmatch(some_id):
+        return some_id
+    bare = re.sub(r"[-_/](?:chapter[-_]|c)\d+(?:[.-]\d+)?$", "", some_id)
     parts = [part for part in bare.split("/") if re.search(r"[^\W\d_]{2}", part)]
     slug = max(parts, key=len, default=some_id)
     words = re.sub(r"-\d+$", "", slug).replace("-", " ").replace("_", " ").split()
@@ -171,7 +197,11 @@ def title_of_id(some_id: str) -> str:
 
 def page(answer: PageAnswer, base: str, headers: Mapping[str, str]) -> Page:
     """Where a page is; addresses may be relative to the API's, or lack their scheme."""
-    return Page(address=urljoin(f"{base}/", answer.img), headers={**headers, **answer.headers})
+    try:
+        address = urljoin(f"{base}/", answer.img) if answer.img else ""
+    except ValueError:
+        address = answer.img  # no address at all: who reads it says so
+    return Page(address=address, headers={**headers, **answer.headers})
 
 
 def _plain(number: str) -> str | None:

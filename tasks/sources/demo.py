@@ -1,6 +1,7 @@
 """The demo library: short stories of our own, drawn on demand, so that the product works with no network."""
 
 import asyncio
+import re
 from collections.abc import AsyncGenerator, Sequence
 
 from tasks.errors import NotFound, PageGone
@@ -10,6 +11,7 @@ from tasks.sources.demo_stories import STORIES, Story
 
 CHUNK = 64 * 1024
 SCHEME = "demo:"
+ADDRESS = re.compile(rf"{SCHEME}(?P<story>\w+)/(?P<place>[0-9]{{1,3}})/(?P<page>[0-9]{{1,3}})")
 
 
 class Demo:
@@ -40,17 +42,22 @@ class Demo:
         return tuple(Page(address=f"{SCHEME}{story.id}/{place}/{n}") for n in range(1, story.pages + 1))
 
     async def read(self, page: Page) -> AsyncGenerator[bytes, None]:
-        story_id, _, rest = page.address.removeprefix(SCHEME).partition("/")
-        place, _, number = rest.partition("/")
-        story = next((story for story in STORIES if story.id == story_id), None)
-        if story is None:
-            raise PageGone(source=self.name)
-        picture = await asyncio.to_thread(draw, story, int(place), int(number))
+        story, place, number = self._find_page(page.address)
+        picture = await asyncio.to_thread(draw, story, place, number)
         for start in range(0, len(picture), CHUNK):
             yield picture[start : start + CHUNK]
 
     async def check(self) -> None:
         """Always there."""
+
+    def _find_page(self, address: str) -> tuple[Story, int, int]:
+        asked = ADDRESS.fullmatch(address)
+        for story in STORIES:
+            if asked and asked["story"] == story.id:
+                place, number = int(asked["place"]), int(asked["page"])
+                if place < len(story.chapters) and 1 <= number <= story.pages:
+                    return story, place, number
+        raise PageGone(source=self.name)
 
     def _find(self, chapter_id: str) -> tuple[Story, int]:
         for story in STORIES:

@@ -59,7 +59,7 @@ class SourceHttp:
                 return await self._read_json(answer)
         except httpx.InvalidURL as error:
             raise SourceFailed(source=self._source) from error
-        except (httpx.TransportError, SSRFProtectionError) as error:
+        except (httpx.TransportError, httpx.DecodingError, SSRFProtectionError) as error:
             raise SourceDown(type(error).__name__, source=self._source) from error
 
     async def _read_json(self, answer: httpx.Response) -> Any:
@@ -84,12 +84,7 @@ class SourceHttp:
 
     async def read(self, page: Page) -> AsyncGenerator[bytes, None]:
         """The page's bytes, one attempt; see `Source.read`. Redirects are followed to public addresses only."""
-        try:
-            url = httpx.URL(page.address)
-        except httpx.InvalidURL as error:
-            raise PageForbidden(source=self._source) from error
-        if url.scheme not in {"http", "https"} or not url.host:
-            raise PageForbidden(source=self._source)
+        url = self._page_url(page.address)
         try:
             async with self._web.client_for(url).stream("GET", url, headers=page.headers) as answer:
                 self._check_status(answer)
@@ -99,14 +94,23 @@ class SourceHttp:
                     if size > MAX_PAGE_BYTES:
                         raise PageTooLarge(source=self._source)
                     yield chunk
-        except SSRFProtectionError as error:
+        except (SSRFProtectionError, httpx.UnsupportedProtocol, UnicodeError) as error:
+            # A redirect may lead to a host that is no name at all, which shows only when it is spelled out.
             raise PageForbidden(source=self._source) from error
         except (httpx.RemoteProtocolError, httpx.DecodingError) as error:
             raise PageBroken(type(error).__name__, source=self._source) from error
-        except httpx.UnsupportedProtocol as error:
-            raise PageForbidden(source=self._source) from error
         except (httpx.TransportError, httpx.TooManyRedirects) as error:
             raise PageUnreachable(type(error).__name__, source=self._source) from error
+
+    def _page_url(self, address: str) -> httpx.URL:
+        try:
+            url = httpx.URL(address)
+            usable = url.scheme in {"http", "https"} and url.host
+        except (httpx.InvalidURL, UnicodeError) as error:
+            raise PageForbidden(source=self._source) from error
+        if not usable:
+            raise PageForbidden(source=self._source)
+        return url
 
     def _check_status(self, answer: httpx.Response) -> None:
         if answer.is_success:
@@ -128,7 +132,7 @@ def wait_before_retry(error: Exception) -> bool | float:
 def retry_after(answer: httpx.Response) -> float | None:
     """Seconds that a Retry-After header asks for, at most `LONGEST_WAIT`; it may be a number or a date."""
     value = answer.headers.get("Retry-After", "").strip()
-    if value.isdigit():
+    if value.isdecimal():
         return min(float(value), LONGEST_WAIT)
     try:
         until = parsedate_to_datetime(value)
@@ -144,7 +148,7 @@ def _decode(body: bytes, content_type: str) -> Any:
         return None
     try:
         return json.loads(body)
-    except ValueError:
+    except (ValueError, RecursionError):
         return None
 
 

@@ -78,7 +78,7 @@ def test_every_screen_is_what_telegram_takes(title: str) -> None:
 
 def test_progress_tells_where_it_is() -> None:
     text = status_message.running(job("Harbour Lights"), None).text
-    assert "▰▰▰▰▰▰▱▱▱▱ 62 %" in text
+    assert "⬇ Downloading ▰▰▰▰▰▰▱▱▱▱ 62 %" in text
     assert "chapter 1/3" in text
     assert "pages 31/118" in text
     assert "resumed at page 61 of 118" in text

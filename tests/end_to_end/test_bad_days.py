@@ -11,8 +11,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from celery import Celery
+from celery.result import AsyncResult
 from PIL import Image
 from pydantic import SecretStr
+from redis import Redis
 
 from bot.local.redis_server import is_live
 from bot.local.telegram import StandIn
@@ -108,6 +111,10 @@ async def consumet_bot(consumet_settings: BotSettings) -> AsyncIterator[BotSetti
         yield consumet_settings
 
 
+def open_store(settings: BotSettings) -> Redis:
+    return Redis(unix_socket_path=str(settings.redis_socket), db=1, decode_responses=True)
+
+
 def folders(settings: BotSettings) -> list[Path]:
     jobs = settings.data_path / "jobs"
     return list(jobs.iterdir()) if jobs.exists() else []
@@ -121,7 +128,7 @@ class TestSources:
         shelf.has(3, 1, image(shelf.pictures["3-1"][:900]))
         await mina.sends(shelf.command(1, 2, 3))
         file = await mina.receives_document()
-        for line in ("ch. 1, page 2: the page is gone", "ch. 2, page 1: the page is no whole picture", "ch. 3, page 1"):
+        for line in ("ch 1, page 2: the page is gone", "ch 2, page 1: the page is no whole picture", "ch 3, page 1"):
             assert line in file["caption"]
         with zipfile.ZipFile(await mina.saves(file, tmp_path / "got.zip")) as archive:
             manifest = json.loads(archive.read("manifest.json"))
@@ -149,7 +156,7 @@ class TestSources:
             await mina.sends(shelf.command(1))
             file = await mina.receives_document()
             assert neighbour.requests == []
-        assert "ch. 1, pages 1, 2: the page's address is not allowed" in file["caption"]
+        assert "ch 1, pages 1, 2: the page's address is not allowed" in file["caption"]
 
     async def test_nothing_found_and_not_reached_are_two_sentences(self, mina: Person, shelf: Shelf) -> None:
         shelf.server.on("/manga/mangapill/nobody?page=1", as_json({"results": []}))
@@ -187,6 +194,39 @@ class TestCancel:
         let_go.set()
         sent = await mina.sends("/jobs")
         await mina.sees("You have no downloads running", after=sent)
+
+    async def test_an_onlooker_sees_progress_and_the_end_in_celery(
+        self, mina: Person, shelf: Shelf, consumet_bot: BotSettings
+    ) -> None:
+        let_go = shelf.holds_back(1, 2)
+        await mina.sends(shelf.command(1, 2))
+        await mina.sees("pages 3/4")
+        job_id = folders(consumet_bot)[0].name
+        with Celery("onlooker", broker=consumet_bot.broker_url, backend=consumet_bot.result_backend) as onlooker:
+            result: AsyncResult[dict[str, object]] = AsyncResult(f"{job_id}.1", app=onlooker)
+            await soon(
+                lambda: str(result.state) == "PROGRESS" and result.info["pages_done"] == 3, "the task's progress"
+            )
+            assert result.info == {
+                "status": "downloading",
+                "progress": 75,
+                "total_chapters": 2,
+                "chapters_done": 1,
+                "pages_done": 3,
+                "pages_total": 4,
+                "bytes": sum(len(shelf.pictures[page]) for page in ("1-1", "2-1", "2-2")),
+            }
+            await mina.presses("Cancel")
+            await soon(lambda: str(result.state) == "REVOKED", "the task's end")
+            let_go.set()
+            for chapter in (1, 2):
+                shelf.lists(chapter)
+            await mina.sends(shelf.command(1, 2))
+            await mina.sees("Failed")
+            with open_store(consumet_bot) as redis:
+                failed = next(key for key in redis.scan_iter("manhwa:job:????????????????") if job_id not in key)
+            other: AsyncResult[dict[str, object]] = AsyncResult(f"{failed.rpartition(':')[2]}.1", app=onlooker)
+            await soon(lambda: other.state == "FAILURE", "the other task's failure")
 
     async def test_in_a_group_only_the_requester_or_an_admin_cancels(
         self, junho_in_group: Person, sofia_in_group: Person, mina_in_group: Person, shelf: Shelf
@@ -294,7 +334,7 @@ async def test_a_large_archive_comes_in_parts(
     files = [m for m in await mina.messages() if "document" in m]
     assert len(files) == 3
     assert files[0]["document"]["file_name"] == "Harbour Lights - 1 (part 1 of 3).zip"
-    assert "part 2/3 · ch. 2 · 2 pages" in files[1]["caption"]
+    assert "part 2/3 · ch 2 · 2 pages" in files[1]["caption"]
     for file in files:
         with zipfile.ZipFile(await mina.saves(file, tmp_path / "part.zip")) as archive:
             assert archive.testzip() is None

@@ -44,11 +44,11 @@ def test_folders_of_one_archive_differ() -> None:
 @pytest.mark.parametrize(
     ("labels", "text"),
     [
-        (["1", "2", "3", "5", "8.5"], "1-3, 5, 8.5"),
+        (["1", "2", "3", "5", "8.5"], "1–3, 5, 8.5"),
         (["1"], "1"),
         ([], ""),
-        (["Extra", "1", "2"], "Extra, 1-2"),
-        (["9", "10", "11"], "9-11"),
+        (["Extra", "1", "2"], "Extra, 1–2"),
+        (["9", "10", "11"], "9–11"),
     ],
 )
 def test_chapters_are_told_in_short(labels: list[str], text: str) -> None:
