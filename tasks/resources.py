@@ -1,11 +1,14 @@
 """Opens what lives outside the process, for the length of one `async with`."""
 
+import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from typing import Any
 
 import httpx
 from httpx_secure import httpx_ssrf_protection
 from redis.asyncio import Redis
+from redis.asyncio.connection import AbstractConnection
 from redis.asyncio.retry import Retry
 from redis.backoff import ExponentialWithJitterBackoff
 from redis.exceptions import ConnectionError as RedisConnectionError
@@ -32,10 +35,24 @@ async def open_redis(url: str, retries: int = REDIS_RETRIES) -> AsyncIterator[Re
         retry=Retry(ExponentialWithJitterBackoff(cap=1.0, base=0.1), retries),
         retry_on_error=[RedisConnectionError, RedisTimeoutError],
     )
+    pool = client.connection_pool
+    pool.connection_class = type("Connection", (_Cancellable, pool.connection_class), {})
     try:
         yield client
     finally:
         await client.aclose()
+
+
+class _Cancellable(AbstractConnection):
+    """Hears every cancellation: redis-py sends with `asyncio.wait_for`, which before Python 3.12 swallows one now and then."""
+
+    async def send_packed_command(self, *args: Any, **kwargs: Any) -> None:
+        task = asyncio.current_task()
+        before = task.cancelling() if task else 0
+        await super().send_packed_command(*args, **kwargs)
+        if task and task.cancelling() > before:
+            await self.disconnect(nowait=True)  # an answer is on its way that nobody reads
+            raise asyncio.CancelledError
 
 
 class Web:

@@ -10,6 +10,7 @@ import time
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, asynccontextmanager, contextmanager
 from pathlib import Path
+from types import CoroutineType
 
 import pytest
 from pydantic import SecretStr
@@ -26,6 +27,7 @@ from tests.web_server import WebServer
 
 ROOT = Path(__file__).parent.parent
 STARTED = 30.0
+STOPPED = 30.0
 
 
 StartWorker = Callable[..., AbstractContextManager[subprocess.Popen[bytes]]]
@@ -80,7 +82,20 @@ async def running_bot(settings: BotSettings) -> AsyncIterator[None]:
     finally:
         stop.set()
         waiting.cancel()
+        await asyncio.wait({running}, timeout=STOPPED)
+        if not running.done():
+            raise ProcessFailed("the bot does not stop; its tasks:\n" + "\n".join(map(_where, asyncio.all_tasks())))
         await running
+
+
+def _where(task: asyncio.Task[object]) -> str:
+    """A task, and the coroutines it waits in."""
+    lines = [task.get_name()]
+    coroutine: object = task.get_coro()
+    while isinstance(coroutine, CoroutineType) and coroutine.cr_frame:
+        lines.append(f"    {coroutine.cr_code.co_qualname}, line {coroutine.cr_frame.f_lineno}")
+        coroutine = coroutine.cr_await
+    return "\n".join([*lines, f"    {coroutine!r}"])
 
 
 @pytest.fixture(scope="session")
