@@ -81,10 +81,11 @@ async def open_web(*configured: str) -> AsyncIterator[Web]:
     """HTTP clients; `configured` are the operator's own addresses, which may be private. Empty ones are passed over."""
     headers = {"User-Agent": USER_AGENT}
     limits = httpx.Limits(max_connections=16, max_keepalive_connections=16)
+    tls = httpx.create_ssl_context()
     async with (
-        httpx.AsyncClient(headers=headers, timeout=SOURCE_TIMEOUT, limits=limits) as trusted,
+        httpx.AsyncClient(headers=headers, timeout=SOURCE_TIMEOUT, limits=limits, verify=tls) as trusted,
         httpx.AsyncClient(
-            headers=headers, timeout=SOURCE_TIMEOUT, limits=limits, follow_redirects=True, max_redirects=3
+            headers=headers, timeout=SOURCE_TIMEOUT, limits=limits, verify=tls, follow_redirects=True, max_redirects=3
         ) as guarded,
     ):
         yield Web(trusted, httpx_ssrf_protection(guarded), frozenset(origin(httpx.URL(u)) for u in configured if u))

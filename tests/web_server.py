@@ -28,11 +28,15 @@ def as_json(value: Any, status: int = 200) -> Reply:
     return Reply(json.dumps(value).encode(), status)
 
 
+NOT_FOUND = as_json({"message": "", "error": "page not found"}, 404)
+
+
 class WebServer:
-    """Answers by path (with its query); a list is worked off one by one, its last reply stays."""
+    """Answers by path (with its query); a list is worked off one by one, its last reply stays. Others get `otherwise`."""
 
     def __init__(self) -> None:
         self.replies: dict[str, list[Reply]] = {}
+        self.otherwise = NOT_FOUND
         self.requests: list[tuple[str, dict[str, str]]] = []
         self._taken: defaultdict[str, int] = defaultdict(int)
         self._lock = threading.Lock()
@@ -53,6 +57,7 @@ class WebServer:
     def reset(self) -> None:
         with self._lock:
             self.replies.clear()
+            self.otherwise = NOT_FOUND
             self.requests.clear()
             self._taken.clear()
 
@@ -65,7 +70,7 @@ class WebServer:
             self.requests.append((path, headers))
             replies = self.replies.get(path)
             if not replies:
-                return as_json({"message": "", "error": "page not found"}, 404)
+                return self.otherwise
             reply = replies[min(self._taken[path], len(replies) - 1)]
             self._taken[path] += 1
             return reply

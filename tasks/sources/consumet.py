@@ -16,6 +16,8 @@ LONGEST_QUERY = 200
 """Characters; the API's router knows nothing beyond 1000 bytes of path."""
 ROUTES = {"info", "read"}
 """Words that the API takes for one of its routes instead of a search."""
+STEPS = {".", ".."}
+"""Steps within a path, however they are escaped: what they lead to is not what was asked for."""
 NOT_FOUND_WORDS = ("status code 404", "not found")
 
 A = TypeVar("A", bound=BaseModel)
@@ -76,8 +78,8 @@ class Consumet:
 
     def _searchable(self, query: str) -> str:
         text = " ".join("".join(" " if c in self._provider.unencoded else c for c in query).split())[:LONGEST_QUERY]
-        if text in {".", ".."}:
-            return ""  # a step up in a path, however it is escaped
+        if text in STEPS:
+            return ""
         # The API would take the bare word for a route; the sites find the same for it in capitals.
         return text.upper() if text in ROUTES else text
 
@@ -123,6 +125,8 @@ class Consumet:
 
     async def _ask(self, route: str, parameter: str, some_id: str) -> Any:
         """Info or read. Of the errors it can give, only the older generation of the API says "not found"."""
+        if some_id in STEPS:
+            raise NotFound(source=self.name)
         try:
             if self._provider.ids_in_path:
                 return await self._http.json(f"{self._root}/{route}/{quote(some_id, safe='')}")
