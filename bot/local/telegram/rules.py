@@ -10,6 +10,7 @@ from bot.local.telegram.markup import parse_html
 
 TEXT_LENGTH = 4096
 CAPTION_LENGTH = 1024
+RAW_BYTES = 32768
 DATA_BYTES = 64
 IN_A_ROW = 8
 IN_ALL = 100
@@ -35,6 +36,8 @@ def check_caption(raw: str, parse_mode: str | None) -> tuple[str, list[MessageEn
 
 
 def _parsed(raw: str, parse_mode: str | None) -> tuple[str, list[MessageEntity]]:
+    if len(raw.encode()) > RAW_BYTES:
+        raise bad_request("text is too long", breach=True)
     if parse_mode is None:
         return raw, []
     if parse_mode.upper() != "HTML":
