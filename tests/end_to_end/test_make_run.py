@@ -85,7 +85,10 @@ class Run:
         await soon(lambda: self.child(name) not in {None, killed}, f"{name} again")
 
     async def is_up(self) -> None:
-        await soon(lambda: all(said in self.said for said in ("chat page is at", "the bot is up")), "the bot up")
+        await soon(
+            lambda: all(said in self.said for said in ("chat page is at", "the bot is up", "talk to it at")),
+            "the bot up",
+        )
         await soon(lambda: self.said.count(" ready.") >= 2, "both workers ready")
 
     async def interrupted(self) -> int:

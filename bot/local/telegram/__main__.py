@@ -6,7 +6,7 @@ import logging
 import signal
 from pathlib import Path
 
-from bot.local.telegram.server import serve
+from bot.local.telegram.server import StandIn, serve
 
 log = logging.getLogger("bot.local.telegram")
 
@@ -18,7 +18,15 @@ async def main(port: int, folder: Path | None) -> None:
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
     async with serve(folder, port) as telegram:
         log.info("the chat page is at %s/", telegram.url)
+        telling = asyncio.create_task(_tell_when_ready(telegram))
         await stop.wait()
+        telling.cancel()
+
+
+async def _tell_when_ready(telegram: StandIn) -> None:
+    """Say it again where nobody has to scroll back for it."""
+    await telegram.methods.bot_came.wait()
+    log.info("the bot is here; talk to it at %s/", telegram.url)
 
 
 if __name__ == "__main__":

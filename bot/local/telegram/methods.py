@@ -53,6 +53,8 @@ class Methods:
         self._files = files
         self.rates: RateRules | None = RateRules()
         self.presses: dict[str, Press] = {}
+        self.bot_came = asyncio.Event()
+        """Set once a bot asks for updates."""
         self._poll: asyncio.Event | None = None
         self._table: Mapping[str, Callable[[Params], Awaitable[Any]]] = {
             "getme": self._get_me,
@@ -103,6 +105,7 @@ class Methods:
         if self._poll:
             self._poll.set()
         self._poll = ended = asyncio.Event()
+        self.bot_came.set()
         offset = params.integer("offset", 0)
         while self._world.updates and self._world.updates[0][1].update_id < offset:
             self._world.updates.popleft()
