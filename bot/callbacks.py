@@ -67,5 +67,11 @@ class RetryJob(CallbackData, prefix="rj"):
     job: str
 
 
+class FetchMissing(CallbackData, prefix="fm"):
+    """What was missing when the job's files were sent."""
+
+    job: str
+
+
 class NoAction(CallbackData, prefix="no"):
     """A button that only shows something."""

@@ -9,6 +9,7 @@ from aiogram.utils.keyboard import InlineKeyboardBuilder
 from bot.callbacks import (
     CancelJob,
     DownloadPicked,
+    FetchMissing,
     NoAction,
     OpenResult,
     PickChapters,
@@ -98,7 +99,13 @@ def cancel(job_ids: Sequence[str], labels: Sequence[str] = ()) -> InlineKeyboard
 
 
 def retry(job_id: str) -> InlineKeyboardMarkup:
+    """Asks for all of the job again."""
     return InlineKeyboardMarkup(inline_keyboard=[[_button("Retry", RetryJob(job=job_id).pack())]])
+
+
+def retry_missing(job_id: str) -> InlineKeyboardMarkup:
+    """Asks for what the job's files lack."""
+    return InlineKeyboardMarkup(inline_keyboard=[[_button("Retry", FetchMissing(job=job_id).pack())]])
 
 
 def _markup(builder: InlineKeyboardBuilder) -> InlineKeyboardMarkup:

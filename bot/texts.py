@@ -21,6 +21,7 @@ SENTENCES = {
     "page_forbidden": "the page's address is not allowed",
     "nothing_downloaded": "Not one page could be had: {cause}",
     "disk_full": "The disk is full. Nothing was kept; try again later.",
+    "no_room": "The disk has no room for it: about {needed} MB are needed, {free} MB are free. Try fewer chapters.",
     "time_is_up": "It took longer than {seconds} seconds and was stopped. Try fewer chapters.",
     "gave_up": "It was started {attempts} times and never came to its end. Try again, or fewer chapters.",
     "cancelled": "Cancelled.",

@@ -40,6 +40,7 @@ def _app() -> Celery:
         # Without it a task that ends while Redis is away becomes a FAILURE, though its work is done.
         result_backend_always_retry=True,
         result_backend_max_sleep_between_retries_ms=500,
+        worker_consumer="tasks.worker:Consumer",
         broker_connection_retry_on_startup=True,
         broker_connection_max_retries=None,
         broker_transport_options={

@@ -10,8 +10,8 @@ from dataclasses import dataclass
 from celery import Celery
 from kombu.exceptions import OperationalError
 
-from tasks.errors import NoChapters, TooManyChapters
-from tasks.jobs.job import Job
+from tasks.errors import NoChapters, TimeIsUp, TooManyChapters
+from tasks.jobs.job import Failure
 from tasks.jobs.store import JobStore
 from tasks.models import DownloadRequest
 from tasks.settings import TaskSettings
@@ -56,18 +56,31 @@ class Dispatch:
         if len(request.chapters) > self._settings.max_chapters_per_job:
             raise TooManyChapters(asked=len(request.chapters), limit=self._settings.max_chapters_per_job)
         limit = self._settings.max_active_jobs_per_user
-        job_id, how = await self._store.create_or_join(request, requester, limit)
+        job_id, how, called = await self._store.create_or_join(request, requester, limit)
         log.info("job %s: %s by %s, %s chapters of %s", job_id, how, requester, len(request.chapters), request.source)
-        if how == "created":
-            await self._send_download(job_id, 1)
+        await self.send(called)
         return Submitted(job_id, joined=how == "joined")
 
-    async def send_again(self, job: Job) -> bool:
-        """Send an open job that no worker has once more; False if a worker has it after all, or it ended."""
-        attempt = await self._store.requeue(job.id)
+    async def send(self, called: str) -> None:
+        """Send the message of that job, as a move of the store asked for; empty = none. Celery's id of it is the job's."""
+        if called:
+            await self._send(DOWNLOAD_TASK, called, called, DOWNLOADS)
+
+    async def send_next(self) -> None:
+        """See to it that the head of the line has its message."""
+        await self.send(await self._store.call_next())
+
+    async def send_again(self, job_id: str) -> bool:
+        """Send an open job that no worker has once more; False if a worker has it after all, or it ended.
+
+        A job whose worker had all of TASK_TIME_LIMIT ends here.
+        """
+        seconds = self._settings.task_time_limit
+        too_long = Failure(code=TimeIsUp.code, detail={"seconds": seconds})
+        attempt = await self._store.requeue(job_id, seconds, too_long)
         if attempt:
-            log.warning("job %s: sent again, attempt %s", job.id, attempt)
-            await self._send_download(job.id, attempt)
+            log.warning("job %s: sent again, attempt %s", job_id, attempt)
+            await self.send(job_id)
         return bool(attempt)
 
     async def cancel(self, job_id: str, by: str) -> bool:
@@ -86,9 +99,6 @@ class Dispatch:
 
     async def _clean_up(self, job_id: str) -> None:
         await self._send(CLEAN_UP_TASK, job_id, f"{job_id}.clean-up", CLEANUP)
-
-    async def _send_download(self, job_id: str, attempt: int) -> None:
-        await self._send(DOWNLOAD_TASK, job_id, f"{job_id}.{attempt}", DOWNLOADS)
 
     async def _send(self, task: str, job_id: str, task_id: str, queue: str) -> None:
         def publish() -> None:

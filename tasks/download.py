@@ -2,7 +2,7 @@
 
 import asyncio
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -10,10 +10,10 @@ from pathlib import Path
 import stamina
 
 from tasks.archives.image import check_image
-from tasks.errors import ManhwaError, PageError, PageTooLarge, SourceDown, SourceError
+from tasks.errors import ManhwaError, PageError, PageGone, PageTooLarge, SourceDown, SourceError
 from tasks.jobs.job import Failure, Missing
 from tasks.jobs.progress import Meter
-from tasks.models import Chapter, Page
+from tasks.models import Chapter, DownloadRequest, Page
 from tasks.sources.http import wait_before_retry
 from tasks.sources.source import Source
 from tasks.workspace import JobFolder
@@ -27,10 +27,11 @@ SILENT_CHAPTERS = 3
 
 @dataclass
 class Fetched:
-    """What was had of one chapter: the files of its pages by number, of `total`, and why the others are missing."""
+    """What was had of one chapter: the files of its pages by number, of `total`, and why the `wanted` others are missing."""
 
     chapter: Chapter
     total: int = 0
+    wanted: Sequence[int] = ()
     pages: dict[int, Path] = field(default_factory=dict)
     failures: dict[int, Failure] = field(default_factory=dict)
     failure: Failure | None = None
@@ -46,6 +47,14 @@ class Fetched:
             Missing(**found, failure=cause, pages=tuple(n for n, f in sorted(self.failures.items()) if f.code == code))
             for code, cause in sorted(causes.items())
         ]
+
+    def give_up(self, cause: Failure) -> None:
+        """What is neither there nor known to be missing will not come any more."""
+        if not self.wanted and not self.failure:
+            self.failure = cause
+        for number in self.wanted:
+            if number not in self.pages:
+                self.failures.setdefault(number, cause)
 
 
 @dataclass(frozen=True)
@@ -70,20 +79,35 @@ class Downloader:
         self._queue: asyncio.Queue[_Task | None] = asyncio.Queue(connections)
         self._fetched: list[Fetched] = []
 
-    async def fetch(self, chapters: Sequence[Chapter]) -> list[Fetched]:
-        """Fetch all of it, in the order given. What a source withholds is named in the answer."""
-        self._fetched = [Fetched(chapter) for chapter in chapters]
+    async def fetch(self, request: DownloadRequest, enough: asyncio.Event, too_late: Failure) -> list[Fetched]:
+        """Fetch all of it, in the order given. What a source withholds is named in the answer.
+
+        When `enough` is set, what is not there by then stays missing because it was `too_late`.
+        """
+        self._fetched = [Fetched(chapter) for chapter in request.chapters]
+        async with asyncio.TaskGroup() as group:
+            fetching = group.create_task(self._fetch_all(request.only))
+            stopping = group.create_task(_cancel_when(enough, fetching))
+            fetching.add_done_callback(lambda _: stopping.cancel())
+        if fetching.cancelled():
+            for fetched in self._fetched:
+                fetched.give_up(too_late)
+        return self._fetched
+
+    async def _fetch_all(self, only: Mapping[str, Sequence[int]]) -> None:
         async with asyncio.TaskGroup() as group:
             for _ in range(self._connections):
                 group.create_task(self._work())
-            await self._list_pages()
+            await self._list_pages(only)
             for _ in range(self._connections):
                 await self._queue.put(None)
-        return self._fetched
 
-    async def _list_pages(self) -> None:
+    async def _list_pages(self, only: Mapping[str, Sequence[int]]) -> None:
         silent = 0
         for place, fetched in enumerate(self._fetched):
+            wanted = only.get(fetched.chapter.id)
+            if self._was_complete(place, fetched, wanted):
+                continue
             try:
                 if silent >= SILENT_CHAPTERS:
                     raise SourceDown(source=self._source.name)
@@ -94,18 +118,37 @@ class Downloader:
                 self._meter.chapter_opened(place, fetched.chapter.label, 0)
             else:
                 silent = 0
-                await self._queue_pages(place, fetched, pages)
+                await asyncio.to_thread(self._folder.note_page_count, place, len(pages))
+                await self._queue_pages(place, fetched, wanted, pages)
 
-    async def _queue_pages(self, place: int, fetched: Fetched, pages: Sequence[Page]) -> None:
-        fetched.total = len(pages)
-        self._meter.chapter_opened(place, fetched.chapter.label, len(pages))
+    def _was_complete(self, place: int, fetched: Fetched, wanted: Sequence[int] | None) -> bool:
+        """Whether an earlier attempt got the whole chapter: then its source need not be asked again."""
+        total, kept = self._folder.page_count(place), self._folder.kept_pages(place)
+        if total is None or not kept.keys() >= set(wanted or range(1, total + 1)):
+            return False
+        self._open(place, fetched, total, wanted)
+        return True
+
+    def _open(self, place: int, fetched: Fetched, total: int, wanted: Sequence[int] | None) -> None:
+        fetched.total = total
+        fetched.wanted = wanted or range(1, total + 1)
+        self._meter.chapter_opened(place, fetched.chapter.label, len(fetched.wanted))
         kept = self._folder.kept_pages(place)
-        for number, page in enumerate(pages, start=1):
+        for number in fetched.wanted:
             if number in kept:
                 fetched.pages[number] = kept[number]
                 self._meter.page_kept(place, kept[number].stat().st_size)
-            else:
-                await self._queue.put(_Task(place, number, page))
+
+    async def _queue_pages(
+        self, place: int, fetched: Fetched, wanted: Sequence[int] | None, pages: Sequence[Page]
+    ) -> None:
+        self._open(place, fetched, len(pages), wanted)
+        for number in fetched.wanted:
+            if number > len(pages):
+                fetched.failures[number] = Failure(code=PageGone.code)
+                self._meter.page_missing(place)
+            elif number not in fetched.pages:
+                await self._queue.put(_Task(place, number, pages[number - 1]))
 
     async def _work(self) -> None:
         while task := await self._queue.get():
@@ -139,6 +182,11 @@ class Downloader:
                     if size > self._max_bytes:
                         raise PageTooLarge(f"more than {self._max_bytes} bytes")
                     file.write(chunk)
+
+
+async def _cancel_when(event: asyncio.Event, task: asyncio.Task[None]) -> None:
+    await event.wait()
+    task.cancel()
 
 
 def _settle(part: Path) -> str:

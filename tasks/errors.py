@@ -19,11 +19,13 @@
     │   └── PageForbidden       its address is private, or no http address at all
     └── JobError                the job as a whole ends here
         ├── NothingDownloaded   not one page of all chapters could be had
-        ├── DiskFull            the disk has no room for it
-        ├── TimeIsUp            it ran longer than TASK_SOFT_TIME_LIMIT
+        ├── DiskFull            the disk ran full
+        ├── NoRoom              it would not fit on the disk, so it was not started
+        ├── TimeIsUp            it ran longer than TASK_TIME_LIMIT; also why pages are missing at TASK_SOFT_TIME_LIMIT
         ├── GaveUp              the last attempt allowed was lost with its worker
         ├── JobCancelled        somebody cancelled it
-        └── LeaseLost           another worker has the job; this one must write nothing more
+        ├── LeaseLost           another worker has the job; this one must write nothing more
+        └── GaveWay             the job is back in the line, as others are to have their turn
 
 An error carries a stable `code` and `detail`, the values its sentence needs. The code goes into records, manifests and
 answers; the bot turns code and detail into words.
@@ -124,6 +126,10 @@ class DiskFull(JobError):
     code = "disk_full"
 
 
+class NoRoom(JobError):
+    code = "no_room"
+
+
 class TimeIsUp(JobError):
     code = "time_is_up"
 
@@ -138,3 +144,7 @@ class JobCancelled(JobError):
 
 class LeaseLost(JobError):
     code = "lease_lost"
+
+
+class GaveWay(JobError):
+    code = "gave_way"

@@ -29,7 +29,7 @@ async def clean_up(job_id: str, settings: TaskSettings) -> None:
     async with open_redis(settings.redis_url) as redis:
         store = JobStore(redis)
         await store.collect(job_id)
-        await _remove_if_stale(job_id, store, Workspace(settings))
+        await remove_if_stale(job_id, store, Workspace(settings))
 
 
 async def sweep(settings: TaskSettings) -> int:
@@ -37,10 +37,11 @@ async def sweep(settings: TaskSettings) -> int:
     workspace = Workspace(settings)
     async with open_redis(settings.redis_url) as redis:
         store = JobStore(redis)
-        return sum([await _remove_if_stale(job_id, store, workspace) for job_id in workspace.job_ids()])
+        return sum([await remove_if_stale(job_id, store, workspace) for job_id in workspace.job_ids()])
 
 
-async def _remove_if_stale(job_id: str, store: JobStore, workspace: Workspace) -> bool:
+async def remove_if_stale(job_id: str, store: JobStore, workspace: Workspace) -> bool:
+    """Remove the job's folder if nobody needs it any more; whether it went."""
     # The lease is asked for after the record: a worker of an ended job still holds it while it leaves the folder.
     if not is_stale(await store.read(job_id), time.time()) or await store.has_lease(job_id):
         return False

@@ -80,13 +80,15 @@ class ArchiveFormat(StrEnum):
 class DownloadRequest(Value):
     """What one job downloads. Two requests with the same `key` are the same job.
 
-    `part_limit` is the largest size of one file in bytes; a larger archive is written as several.
+    `only` names the pages to fetch by chapter id, counted from 1; a chapter that is not in it is fetched whole. `part_limit`
+    is the largest size of one file in bytes; a larger archive is written as several.
     """
 
     source: str
     title: str
     manga_id: str | None = None
     chapters: tuple[Chapter, ...]
+    only: dict[str, tuple[int, ...]] = Field(default_factory=dict)
     format: ArchiveFormat = ArchiveFormat.ZIP
     part_limit: int = Field(default=50_000_000, gt=0)
 

@@ -5,15 +5,29 @@ import errno
 import logging
 import shutil
 import signal
+import threading
 import time
 from collections.abc import Awaitable, Callable, Coroutine, Sequence
+from functools import partial
 from typing import Any, TypeVar
 
 from tasks.archives import names
 from tasks.archives.parts import ChapterPages, PageFile, plan
-from tasks.archives.zip import Archive, write_zip
+from tasks.archives.zip import Archive, Checkpoint, write_zip
+from tasks.dispatch import open_dispatch
 from tasks.download import Downloader, Fetched, failure
-from tasks.errors import DiskFull, JobCancelled, JobError, LeaseLost, NothingDownloaded, RequestError, TimeIsUp
+from tasks.errors import (
+    DiskFull,
+    GaveWay,
+    JobCancelled,
+    JobError,
+    LeaseLost,
+    NoRoom,
+    NothingDownloaded,
+    RequestError,
+    TimeIsUp,
+)
+from tasks.janitor import remove_if_stale
 from tasks.jobs.job import ArchiveFile, Job, JobState, Progress, Result
 from tasks.jobs.progress import Meter
 from tasks.jobs.store import JobStore, Lease
@@ -27,6 +41,9 @@ log = logging.getLogger(__name__)
 RENEW_SECONDS = 1.0
 """How often the lease is renewed, progress published and a cancellation noticed."""
 MAX_PAGE_BYTES = 40_000_000
+KEPT_FREE = 100_000_000
+"""Bytes of the disk that no job may count on: records and logs live there as well."""
+DISK_FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 
 T = TypeVar("T")
 Report = Callable[[JobState, Progress], Awaitable[None]]
@@ -37,11 +54,15 @@ async def run(job_id: str, settings: TaskSettings, report: Report) -> Result | N
     """Do the job, unless another worker is at it or it has ended: then None, and nothing was touched.
 
     Raises the `JobError` the job ended with, after it is in the record and the job's folder is gone; `LeaseLost` when
-    another worker took over. Whatever else ends it (a stopped worker, a lost Redis) gives the job back to the queue.
+    another worker took over; `GaveWay` when the job is to go on later. Whatever else ends it (a stopped worker, a lost
+    Redis) gives the job back to the queue.
     """
     async with open_redis(settings.redis_url) as redis:
         store = JobStore(redis)
-        lease = await store.take_lease(job_id)
+        lease, called = await store.take_lease(job_id)
+        if called:
+            async with open_dispatch(settings, store) as dispatch:
+                await dispatch.send(called)
         job = await store.read(job_id) if lease else None
         if lease is None or job is None:
             return None
@@ -62,56 +83,38 @@ class _Attempt:
         self._folder = self._workspace.folder(job.id, lease.fence)
         self._meter = Meter(len(job.request.chapters))
         self._state = JobState.DOWNLOADING
-        self._time_is_up = False
+        self._enough = asyncio.Event()
 
     async def run(self) -> Result:
-        self._watch_soft_limit()
+        # Celery's own handler raises wherever it strikes, which asyncio may swallow.
+        asyncio.get_running_loop().add_signal_handler(signal.SIGUSR1, self._enough.set)
         started = time.monotonic()
         try:
-            result = await _beside(self._keep(), self._make())
+            result = await _beside(self._make(), self._keep(), self._tell())
             await self._store.finish(self._lease, result)
-        except LeaseLost:
-            raise  # the folder belongs to another worker now
-        except JobCancelled:
-            self._workspace.remove(self._job.id)
+        except GaveWay:
+            log.info("job %s: gives way to others", self._job.id)
+            raise  # its pages are for the worker that goes on with it
+        except (LeaseLost, JobCancelled):
+            await self._store.drop_lease(self._lease)
+            await remove_if_stale(self._job.id, self._store, self._workspace)
             raise
         except (JobError, RequestError, OSError, asyncio.CancelledError) as error:
-            end = self._end_for(error)
+            end = _end_for(error)
             if end is None:
                 await self._give_back(error)
                 raise
             await self._fail(end)
             raise end from error
-        await self._store.remember_duration(time.monotonic() - started)
+        await self._store.remember_finished(time.monotonic() - started, self._meter.chapter_bytes)
         log.info("job %s: ready, %s pages", self._job.id, result.pages)
         return result
-
-    def _end_for(self, error: BaseException) -> JobError | RequestError | None:
-        """What the job ends with after this error; None = another attempt may have more luck."""
-        if isinstance(error, JobError | RequestError):
-            return error
-        if isinstance(error, OSError) and error.errno in {errno.ENOSPC, errno.EDQUOT}:
-            return DiskFull()
-        if isinstance(error, asyncio.CancelledError) and self._time_is_up:
-            return TimeIsUp(seconds=self._settings.task_soft_time_limit)
-        return None
 
     async def _give_back(self, error: BaseException) -> None:
         # A worker that is told to stop gives the job to the next one; after an error of its own the lease runs out,
         # and the attempt counts as lost.
         if isinstance(error, asyncio.CancelledError):
             await self._store.drop_lease(self._lease)
-
-    def _watch_soft_limit(self) -> None:
-        # Celery's own handler raises wherever it strikes, which asyncio may swallow; cancelling is heard everywhere.
-        task = asyncio.current_task()
-
-        def stop() -> None:
-            self._time_is_up = True
-            if task:
-                task.cancel()
-
-        asyncio.get_running_loop().add_signal_handler(signal.SIGUSR1, stop)
 
     async def _fail(self, error: JobError | RequestError) -> None:
         self._workspace.remove(self._job.id)
@@ -120,12 +123,18 @@ class _Attempt:
 
     async def _keep(self) -> None:
         while True:
-            progress = self._meter.progress()
-            await self._store.keep_lease(self._lease, progress)
-            await self._report(self._state, progress)
+            await self._store.keep_lease(self._lease, self._meter.progress())
+            await asyncio.sleep(RENEW_SECONDS)
+
+    async def _tell(self) -> None:
+        # Apart from the lease, which must not wait for onlookers.
+        while True:
+            await self._report(self._state, self._meter.progress())
             await asyncio.sleep(RENEW_SECONDS)
 
     async def _make(self) -> Result:
+        await self._check_room()
+        self._folder.discard_parts()
         request = self._job.request
         async with open_sources(self._settings) as sources:
             downloader = Downloader(
@@ -135,14 +144,30 @@ class _Attempt:
                 self._settings.download_concurrency,
                 min(MAX_PAGE_BYTES, request.part_limit // 2),
             )
-            fetched = await downloader.fetch(request.chapters)
+            too_late = failure(TimeIsUp(seconds=self._settings.task_soft_time_limit))
+            fetched = await downloader.fetch(request, self._enough, too_late)
         if not any(chapter.pages for chapter in fetched):
             raise _nothing(fetched)
         self._state = JobState.PACKING
-        progress = self._meter.progress()
-        await self._store.start_packing(self._lease, progress)
-        await self._report(self._state, progress)
-        return await asyncio.to_thread(_pack, self._job, self._folder, fetched)
+        await self._store.start_packing(self._lease, self._meter.progress())
+        return await _in_thread(partial(_pack, self._job, self._folder, fetched))
+
+    async def _check_room(self) -> None:
+        # Twice: packing writes what was downloaded once more.
+        chapters = len(self._job.request.chapters)
+        needed = 2 * chapters * await self._store.usual_chapter_bytes() + KEPT_FREE
+        free = self._workspace.free_bytes() + self._folder.size()
+        if free < needed:
+            raise NoRoom(needed=needed // 1_000_000, free=free // 1_000_000)
+
+
+def _end_for(error: BaseException) -> JobError | RequestError | None:
+    """What the job ends with after this error; None = another attempt may have more luck."""
+    if isinstance(error, JobError | RequestError):
+        return error
+    if isinstance(error, OSError) and error.errno in DISK_FULL:
+        return DiskFull()
+    return None
 
 
 def _nothing(fetched: Sequence[Fetched]) -> NothingDownloaded:
@@ -150,10 +175,13 @@ def _nothing(fetched: Sequence[Fetched]) -> NothingDownloaded:
     return NothingDownloaded(**{**first.detail, "cause": first.code})
 
 
-def _pack(job: Job, folder: JobFolder, fetched: Sequence[Fetched]) -> Result:
+def _pack(job: Job, folder: JobFolder, fetched: Sequence[Fetched], checkpoint: Checkpoint) -> Result:
     missing = [one for chapter in fetched for one in chapter.missing()]
     parts = plan(_chapter_pages(fetched), job.request.part_limit)
-    files = [_write(job, folder, Archive(job.request, part, missing, n, len(parts))) for n, part in enumerate(parts, 1)]
+    files = [
+        _write(job, folder, Archive(job.request, part, missing, n, len(parts)), checkpoint)
+        for n, part in enumerate(parts, 1)
+    ]
     # The pages are in the archives now: the disk needs to hold them twice no longer than this.
     shutil.rmtree(folder.path / "pages", ignore_errors=True)
     return Result(files=tuple(files), missing=tuple(missing))
@@ -173,21 +201,43 @@ def _chapter_pages(fetched: Sequence[Fetched]) -> list[ChapterPages]:
     ]
 
 
-def _write(job: Job, folder: JobFolder, archive: Archive) -> ArchiveFile:
+def _write(job: Job, folder: JobFolder, archive: Archive, checkpoint: Checkpoint) -> ArchiveFile:
     labels = archive.part.labels
-    name = names.archive_name(job.request.title, labels, archive.number, archive.total, job.request.format.value)
-    write_zip(archive, folder.file_part(name), folder.file(name))
+    name = names.archive_name(job.request, labels, archive.number, archive.total)
+    write_zip(archive, folder.file_part(name), folder.file(name), checkpoint)
     size = folder.file(name).stat().st_size
     return ArchiveFile(name=name, size=size, chapters=tuple(labels), pages=archive.part.pages)
 
 
-async def _beside(keeping: Coroutine[Any, Any, None], work: Coroutine[Any, Any, T]) -> T:
-    """The work's result, while `keeping` runs beside it; an error of either ends both and comes out bare."""
+class _Stopped(Exception):
+    """Ends work in a thread that nobody waits for any more."""
+
+
+async def _in_thread(work: Callable[[Checkpoint], T]) -> T:
+    """Do the work in a thread. A cancellation ends it at its next checkpoint, and comes out when it has written its last."""
+    stopped = threading.Event()
+
+    def checkpoint() -> None:
+        if stopped.is_set():
+            raise _Stopped
+
+    running = asyncio.ensure_future(asyncio.to_thread(work, checkpoint))
+    try:
+        return await asyncio.shield(running)
+    except asyncio.CancelledError:
+        stopped.set()
+        await asyncio.wait({running})
+        raise
+
+
+async def _beside(work: Coroutine[Any, Any, T], *others: Coroutine[Any, Any, None]) -> T:
+    """The work's result, while the others run beside it; an error of one ends all and comes out bare."""
     try:
         async with asyncio.TaskGroup() as group:
-            keeper = group.create_task(keeping)
+            running = [group.create_task(other) for other in others]
             result = await work
-            keeper.cancel()
+            for other in running:
+                other.cancel()
             return result
     except BaseExceptionGroup as errors:
         raise _innermost(errors) from None

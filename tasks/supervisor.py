@@ -15,9 +15,11 @@ from tasks.jobs.store import JobStore
 log = logging.getLogger(__name__)
 
 SWEEP_SECONDS = 1.0
-SWEEPS_ALONE = 3
-"""A job is sent again once it was seen without worker and message so often in a row: on its way from the queue to a
-worker's lease it is in neither place for a moment."""
+SWEEPS_IN_VAIN = 3
+"""The head of the line is sent again once it was seen without its message so often in a row: on its way from the queue to
+a worker's lease it is in neither place for a moment."""
+SERVER_SETTLES = 5
+"""Seconds after a start of the server in which nothing is taken for lost: leases ran on while nobody could renew them."""
 
 
 class Supervisor:
@@ -26,23 +28,30 @@ class Supervisor:
     def __init__(self, store: JobStore, dispatch: Dispatch) -> None:
         self._store = store
         self._dispatch = dispatch
-        self._alone: dict[str, int] = {}
+        self._in_vain: str | None = None
+        self._times = 0
 
     async def run(self) -> None:
         """Supervise for ever."""
         while True:
             try:
-                if await self._store.may_supervise(5 * SWEEP_SECONDS):
+                if await self._store.may_supervise(5 * SWEEP_SECONDS) and await self._settled():
                     await self.sweep()
             except RedisError as error:
                 log.warning("the supervisor can't reach Redis: %s", error)
             await asyncio.sleep(SWEEP_SECONDS)
 
+    async def _settled(self) -> bool:
+        return await self._store.server_age() >= SERVER_SETTLES
+
     async def sweep(self) -> None:
         """Look once at all open jobs."""
-        alone = await self._store.jobs_alone()
-        self._alone = {job_id: self._alone.get(job_id, 0) + 1 for job_id in alone}
-        for job_id, times in self._alone.items():
-            job = await self._store.read(job_id) if times >= SWEEPS_ALONE else None
-            if job and await self._dispatch.send_again(job):
-                self._alone[job_id] = 0
+        for job_id in await self._store.lost():
+            await self._dispatch.send_again(job_id)
+        await self._dispatch.send_next()
+        in_vain = await self._store.called_in_vain()
+        self._times = self._times + 1 if in_vain == self._in_vain else 1
+        self._in_vain = in_vain
+        if in_vain and self._times >= SWEEPS_IN_VAIN:
+            self._times = 0
+            await self._dispatch.send_again(in_vain)

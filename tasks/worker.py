@@ -1,23 +1,45 @@
 """The Celery tasks: an id in, one coroutine, no logic. Celery's states are for onlookers; nothing reads them here.
 
-AsyncResult of `<job id>.<attempt>`: PROGRESS with the fields of `_meta`; SUCCESS with the same and the files' names;
+AsyncResult of the job's id: PROGRESS with the fields of `_meta`; SUCCESS with the same and the files' names;
 FAILURE with the job's error; REVOKED for a cancelled job.
 """
 
 import asyncio
 import logging
+from functools import partial
 from typing import Any
 
 from celery import Task
 from celery.exceptions import Ignore
 from celery.signals import celeryd_init, setup_logging
+from celery.worker import consumer
+from celery.worker.state import maybe_shutdown
+from kombu import Connection
+from redis.exceptions import RedisError
 
 from tasks import janitor, pipeline
 from tasks.celery import SWEEP_TASK, app
 from tasks.dispatch import CLEAN_UP_TASK, DOWNLOAD_TASK
-from tasks.errors import JobCancelled, LeaseLost
+from tasks.errors import GaveWay, JobCancelled, LeaseLost
 from tasks.jobs.job import JobState, Progress
 from tasks.settings import task_settings
+
+log = logging.getLogger(__name__)
+
+
+class Consumer(consumer.Consumer):
+    """Celery's own waits for up to half a minute before it looks whether Redis is back; this one looks every second."""
+
+    def ensure_connected(self, conn: Connection) -> Connection:
+        connected = conn.ensure_connection(
+            _not_connected, interval_start=1, interval_step=0, interval_max=1, callback=maybe_shutdown
+        )
+        self.first_connection_attempt = False
+        return connected
+
+
+def _not_connected(error: Exception, seconds: float) -> None:
+    log.warning("Redis is not reached (%s), next try in %.1f s", type(error).__name__, seconds)
 
 
 @celeryd_init.connect
@@ -46,14 +68,18 @@ def download(self: "Task[[str], dict[str, Any]]", job_id: str) -> dict[str, Any]
         nonlocal last
         last = progress
         # In a thread, as it waits for Redis; and there Celery does not know by itself which task it is in.
-        await asyncio.to_thread(self.update_state, task_id=task_id, state="PROGRESS", meta=_meta(state, progress))
+        update = partial(self.update_state, task_id=task_id, state="PROGRESS", meta=_meta(state, progress))
+        try:
+            await asyncio.to_thread(update)
+        except (RedisError, OSError, RuntimeError) as error:
+            log.info("job %s: Celery was not told: %s", job_id, type(error).__name__)
 
     try:
         result = asyncio.run(pipeline.run(job_id, task_settings(), report))
     except JobCancelled:
         self.backend.mark_as_revoked(task_id, reason="cancelled")
         raise Ignore from None
-    except LeaseLost:
+    except (LeaseLost, GaveWay):
         raise Ignore from None
     if result is None:
         raise Ignore

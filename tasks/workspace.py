@@ -1,6 +1,7 @@
 """Every path below `DATA_DIR/jobs`: one folder for each job, and nothing of a job outside it.
 
 <job id>/pages/<chapter place>/<page>.<type>     whole, checked pages; anything ending in .part is not
+<job id>/pages/<chapter place>/count             how many pages the chapter has, once its source has said so
 <job id>/files/<name>.zip                        finished archives
 """
 
@@ -44,7 +45,28 @@ class JobFolder:
     def kept_pages(self, chapter: int) -> dict[int, Path]:
         """Whole pages of that chapter on disk, by their number."""
         found = sorted(self.pages_of(chapter).iterdir())
-        return {int(page.stem): page for page in found if page.suffix != ".part"}
+        return {int(page.stem): page for page in found if page.stem.isdigit()}
+
+    def page_count(self, chapter: int) -> int | None:
+        """How many pages that chapter has, if an earlier attempt was told."""
+        try:
+            return int((self.pages_of(chapter) / "count").read_text())
+        except (FileNotFoundError, ValueError):
+            return None
+
+    def note_page_count(self, chapter: int, count: int) -> None:
+        part = self.pages_of(chapter) / f"count.{self.fence}.part"
+        part.write_text(str(count))
+        part.rename(self.pages_of(chapter) / "count")
+
+    def size(self) -> int:
+        """Bytes that are there already."""
+        return sum(file.stat().st_size for file in self.path.rglob("*") if file.is_file())
+
+    def discard_parts(self) -> None:
+        """Remove what earlier attempts had not finished."""
+        for part in self.path.rglob("*.part"):
+            part.unlink(missing_ok=True)
 
     def page_part(self, chapter: int, page: int) -> Path:
         return self.pages_of(chapter) / f"{page:04}.{self.fence}.part"
@@ -79,6 +101,11 @@ class Workspace:
         if not self._jobs.exists():
             return []
         return sorted(folder.name for folder in self._jobs.iterdir() if JOB_ID.fullmatch(folder.name))
+
+    def free_bytes(self) -> int:
+        """Room left on the disk of the jobs."""
+        self._jobs.mkdir(parents=True, exist_ok=True)
+        return shutil.disk_usage(self._jobs).free
 
     def remove(self, job_id: str) -> None:
         """Remove everything of the job; nothing there is fine."""

@@ -63,6 +63,11 @@ def process(
             running.wait()
 
 
+def children(pid: int) -> list[int]:
+    """The process's children, such as those of a worker that do its jobs."""
+    return [int(child) for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
+
+
 @asynccontextmanager
 async def running_bot(settings: BotSettings) -> AsyncIterator[None]:
     """The bot in a task of its own: a test's fixtures begin and end in different ones."""

@@ -31,6 +31,8 @@ def running(job: Job, place: Place | None) -> Screen:
     if job.state is JobState.QUEUED:
         wait = f" · about {duration(place.wait)}" if place and place.wait else ""
         lines.append(f"⏳ Queued · position {place.position}{wait}" if place else "⏳ Queued")
+        if job.progress.pages_done:
+            lines.append(f"{count(job.progress.pages_done, 'page', 'pages')} kept so far")
     else:
         lines += _progress_lines(job)
     return Screen("\n".join(lines), keyboards.cancel([job.id]))
@@ -51,7 +53,7 @@ def done(job: Job) -> Screen:
     lines = [title_line(job), f"✅ Done · {count(result.pages, 'page', 'pages')} · {megabytes(size)}{files}"]
     if result.missing:
         lines += ["⚠ Missing:", *missing_lines(result.missing)]
-    return Screen("\n".join(lines), keyboards.retry(job.id) if result.missing else None)
+    return Screen("\n".join(lines), keyboards.retry_missing(job.id) if result.missing else None)
 
 
 def failed(job: Job, reason: str) -> Screen:

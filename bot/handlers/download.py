@@ -6,7 +6,7 @@ from aiogram import Router
 from aiogram.filters import Command, CommandObject
 from aiogram.types import CallbackQuery, Message
 
-from bot.callbacks import DownloadPicked, RetryJob
+from bot.callbacks import DownloadPicked, FetchMissing, RetryJob
 from bot.delivery.desk import Desk
 from bot.handlers.menu_access import PressRefused, open_menu
 from bot.memory.menus import Menus, Picker
@@ -14,6 +14,7 @@ from bot.middlewares import Answer
 from bot.settings import BotSettings
 from bot.texts import safe, sentence
 from tasks.errors import ManhwaError, NotFound, RequestError, TooManyChapters
+from tasks.jobs.job import Job
 from tasks.jobs.store import JobStore
 from tasks.models import LONGEST_ID, DownloadRequest
 from tasks.sources.registry import Sources
@@ -31,6 +32,7 @@ def router() -> Router:
     routes.message.register(download_command, Command("download"))
     routes.callback_query.register(download_picked, DownloadPicked.filter())
     routes.callback_query.register(retry_job, RetryJob.filter())
+    routes.callback_query.register(fetch_missing, FetchMissing.filter())
     return routes
 
 
@@ -58,10 +60,22 @@ async def download_picked(
 
 
 async def retry_job(query: CallbackQuery, callback_data: RetryJob, store: JobStore, desk: Desk, answer: Answer) -> None:
-    job = await store.read(callback_data.job)
+    job = await _ended_job(callback_data.job, store)
+    await _take_press(query, job.request, desk, answer)
+
+
+async def fetch_missing(
+    query: CallbackQuery, callback_data: FetchMissing, store: JobStore, desk: Desk, answer: Answer
+) -> None:
+    job = await _ended_job(callback_data.job, store)
+    await _take_press(query, job.missing_request() or job.request, desk, answer)
+
+
+async def _ended_job(job_id: str, store: JobStore) -> Job:
+    job = await store.read(job_id)
     if job is None:
         raise PressRefused("That download is too long ago. Send /search to find it again.")
-    await _take_press(query, job.request, desk, answer)
+    return job
 
 
 async def _take_press(query: CallbackQuery, request: DownloadRequest, desk: Desk, answer: Answer) -> None:

@@ -4,7 +4,7 @@ from collections.abc import Iterable, Sequence
 from decimal import Decimal, InvalidOperation
 from itertools import pairwise
 
-from tasks.models import Chapter
+from tasks.models import Chapter, DownloadRequest
 from tasks.workspace import safe_name
 
 
@@ -49,8 +49,12 @@ def _follows(before: str, label: str) -> bool:
         return False
 
 
-def archive_name(title: str, labels: Sequence[str], part: int, parts: int, suffix: str) -> str:
-    """`<Title> - <chapters>.zip`, with ` (part 2 of 3)` where there is more than one."""
-    which = f" (part {part} of {parts})" if parts > 1 else ""
+def archive_name(request: DownloadRequest, labels: Sequence[str], part: int, parts: int) -> str:
+    """`<Title> - <chapters>.zip`, with ` (part 2 of 3)` where there is more than one.
+
+    What holds some pages of its chapters alone says so: it would have the name of the file that they were missing in.
+    """
+    which = " (missing pages)" if request.only else ""
+    which += f" (part {part} of {parts})" if parts > 1 else ""
     chapters = safe_name(chapter_range(labels, "-"), "chapters", 60)
-    return f"{safe_name(title, 'Untitled', 110)} - {chapters}{which}.{suffix}"
+    return f"{safe_name(request.title, 'Untitled', 110)} - {chapters}{which}.{request.format.value}"

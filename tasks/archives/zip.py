@@ -4,7 +4,7 @@ import hashlib
 import json
 import os
 import zipfile
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,6 +15,8 @@ from tasks.models import DownloadRequest
 
 CHUNK = 1 << 20
 MANIFEST = "manifest.json"
+Checkpoint = Callable[[], None]
+"""Called at least once for each mebibyte; what it raises ends the writing."""
 EPOCH = (1980, 1, 1, 0, 0, 0)
 """The oldest time a ZIP can tell: every entry has it, so that the time of packing leaves no trace."""
 
@@ -30,16 +32,16 @@ class Archive:
     total: int
 
 
-def write_zip(archive: Archive, unfinished: Path, file: Path) -> None:
+def write_zip(archive: Archive, unfinished: Path, file: Path, checkpoint: Checkpoint) -> None:
     """Write the archive to `unfinished`, read it back, and rename it to `file`.
 
-    Blocks for as long as it takes: call it in a thread. Raises `OSError`.
+    Blocks for as long as it takes: call it in a thread, and raise something in `checkpoint` to end it. Raises `OSError`.
     """
     with zipfile.ZipFile(unfinished, "w", zipfile.ZIP_STORED) as target:
-        chapters = [_write_chapter(target, chapter) for chapter in archive.part.chapters]
+        chapters = [_write_chapter(target, chapter, checkpoint) for chapter in archive.part.chapters]
         text = json.dumps(_manifest(archive, chapters), ensure_ascii=False, indent=1, sort_keys=True)
         target.writestr(_entry(MANIFEST), text)
-    _validate(unfinished)
+    _validate(unfinished, checkpoint)
     unfinished.rename(file)
 
 
@@ -50,10 +52,10 @@ def _entry(name: str) -> zipfile.ZipInfo:
     return entry
 
 
-def _write_chapter(archive: zipfile.ZipFile, chapter: ChapterPages) -> dict[str, Any]:
+def _write_chapter(archive: zipfile.ZipFile, chapter: ChapterPages, checkpoint: Checkpoint) -> dict[str, Any]:
     digits = max(3, len(str(chapter.total)))
     files = [
-        _write_page(archive, f"{chapter.folder}/{page.number:0{digits}}{page.path.suffix}", page)
+        _write_page(archive, f"{chapter.folder}/{page.number:0{digits}}{page.path.suffix}", page, checkpoint)
         for page in chapter.pages
     ]
     return {
@@ -63,12 +65,13 @@ def _write_chapter(archive: zipfile.ZipFile, chapter: ChapterPages) -> dict[str,
     }
 
 
-def _write_page(archive: zipfile.ZipFile, name: str, page: PageFile) -> dict[str, Any]:
+def _write_page(archive: zipfile.ZipFile, name: str, page: PageFile, checkpoint: Checkpoint) -> dict[str, Any]:
     digest = hashlib.sha256()
     entry = _entry(name)
     entry.file_size = page.size  # lets zipfile choose ZIP64 for what is that large
     with page.path.open("rb") as source, archive.open(entry, "w") as target:
         while chunk := source.read(CHUNK):
+            checkpoint()
             digest.update(chunk)
             target.write(chunk)
     return {"name": name, "size": page.size, "sha256": digest.hexdigest()}
@@ -87,10 +90,14 @@ def _manifest(archive: Archive, chapters: Sequence[dict[str, Any]]) -> dict[str,
     }
 
 
-def _validate(path: Path) -> None:
+def _validate(path: Path, checkpoint: Checkpoint) -> None:
     with zipfile.ZipFile(path) as archive:
-        broken = archive.testzip()
-    if broken:
-        raise OSError(f"{broken} can't be read back from {path.name}")
+        for name in archive.namelist():
+            try:
+                with archive.open(name) as entry:
+                    while entry.read(CHUNK):
+                        checkpoint()
+            except zipfile.BadZipFile as error:
+                raise OSError(f"{name} can't be read back from {path.name}") from error
     with path.open("rb") as file:
         os.fsync(file.fileno())

@@ -95,6 +95,7 @@ class Job(Value):
     """Who counts it against their quota, such as `telegram:42`."""
     key: str
     attempt: int
+    """How often it was sent to the queue because it was lost, and once."""
     fence: int
     tries: int = 0
     """Workers that took it and did not give it back in good order."""
@@ -106,7 +107,16 @@ class Job(Value):
     error: Failure | None = None
     cancelled_by: str | None = None
 
-    @property
-    def celery_id(self) -> str:
-        """Celery's id of the newest message; another one for each attempt, as Celery never leaves SUCCESS again."""
-        return f"{self.id}.{self.attempt}"
+    def missing_request(self) -> DownloadRequest | None:
+        """What fetches the rest: chapters nothing was had of, and the missing pages of others; None = nothing is missing."""
+        if not self.result or not self.result.missing:
+            return None
+        pages: dict[str, tuple[int, ...]] = {}
+        for one in self.result.missing:
+            pages[one.chapter_id] = tuple(sorted({*pages.get(one.chapter_id, ()), *one.pages}))
+        return self.request.model_copy(
+            update={
+                "chapters": tuple(chapter for chapter in self.request.chapters if chapter.id in pages),
+                "only": {chapter: numbers for chapter, numbers in pages.items() if numbers},
+            }
+        )

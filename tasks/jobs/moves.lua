@@ -2,26 +2,38 @@
 
 Keys (KEYS[1] is the prefix, "manhwa:"; one Redis, no cluster, so the script may name the keys it touches)
   job:<id>          hash    the record, see job.py: state, request, requester, key, attempt, fence, created_at, started_at,
-                            ended_at, tries, progress, result, error, cancelled_by. Expires only after the job has ended.
+                            ended_at, tries, progress, result, error, cancelled_by; and for the line: arrival, queued_at.
+                            Expires only after the job has ended.
   job:<id>:lease    string  the fence of the worker that has the job; expires when that worker stops renewing it
   jobs:open         set     ids of jobs that a worker still has to finish (queued, downloading, packing)
-  jobs:queued       zset    ids of queued jobs by arrival: the place in line
+  jobs:queued       zset    ids of queued jobs by arrival
   jobs:arrivals     int     counter behind the scores of jobs:queued
+  jobs:called       string  id of the queued job whose turn is next: the only one of the line that has a message
+  jobs:served:<person>  int the arrival counter when this person's turn came last; expires after a day
   jobs:key:<key>    string  id of the job that answers to this request key; gone once a new job has to be made for it
   jobs:of:<person>  set     ids of the open jobs this person started: the quota
   jobs:events       stream  {job: id}: something about this job changed, look at the record. A hint; trimmed
 
-Calls (ARGV[1] is the move; times are Unix seconds as text)
-  create id key requester request now max_active -> {"created"|"joined", id} | {"too_many"}
-  take   id now lease_ms max_attempts            -> fence > 0 | 0 ended or gave up | -1 somebody has the lease
-  keep   id fence lease_ms progress|""           -> "kept" | "lost" | "cancelled"
+Calls (ARGV[1] is the move; times are Unix seconds as text). `called` is the job to send a message for now, or "".
+  create id key requester request now max_active -> {"created"|"joined", id, called} | {"too_many"}
+  take   id now lease_ms max_attempts            -> {fence, called}   fence > 0 | 0 ended or gave up | -1 somebody has it
+  keep   id fence now lease_ms progress|""       -> "kept" | "lost" | "cancelled" | "gave_way" (it is queued again)
   pack   id fence progress                       -> "kept" | "lost" | "cancelled"
   finish id fence state payload ttl now          -> "kept" | "lost" | "cancelled"   state: ready (payload = result)
                                                                                     or failed (payload = error)
-  drop   id fence                                -> 1 | 0      gives the lease back; the job is queued again
-  requeue id                                     -> attempt > 0 | 0   open, no lease: queued again for another attempt
+  drop   id fence now                            -> 1 | 0      gives the lease back; the job is queued again
+  requeue id now limit error ttl                 -> attempt > 0 | 0   open, no lease: queued again for another attempt, or
+                                                               failed with that error where `limit` seconds have passed
   cancel id by ttl                               -> 1 cancelled | 0 it had ended before
   collect id ttl                                 -> 1 | 0      ready files were delivered or given up: they may go
+  call                                           -> called     whose turn is next, if nobody has been called
+  place  id                                      -> place in line from 1 | 0 not queued
+
+The line is fair to people, not to jobs. Of those measured, a round over the people gives short requests the shortest waits;
+letting the message decide would need a message each and a worker that puts most of them back. So only the head of the line
+has a message. First comes who has the fewest jobs at work or ahead, then whose last turn is longest ago, then who came first.
+A worker is not kept free for newcomers: one that does a person's second job gives way to somebody who has none running, one
+that has been at a person's only job for SLICE seconds does as well. Its pages stay on disk, so giving way costs little.
 ]]
 
 local prefix, move, id = KEYS[1], ARGV[1], ARGV[2]
@@ -45,8 +57,74 @@ local function forget_key()
   if redis.call('GET', key) == id then redis.call('DEL', key) end
 end
 
-local function queue()
-  redis.call('ZADD', prefix .. 'jobs:queued', redis.call('INCR', prefix .. 'jobs:arrivals'), id)
+local SETTLE, PATIENCE, SLICE = 5, 2, 60
+-- Seconds a worker is at a job before it gives way, a called job waits (a free worker would have taken it), and a turn lasts.
+
+local function queue(now, fresh)
+  if fresh then redis.call('HSET', job, 'arrival', redis.call('INCR', prefix .. 'jobs:arrivals')) end
+  redis.call('HSET', job, 'state', 'queued', 'queued_at', now)
+  redis.call('ZADD', prefix .. 'jobs:queued', redis.call('HGET', job, 'arrival'), id)
+end
+
+local function requester(of)
+  return redis.call('HGET', prefix .. 'job:' .. of, 'requester') or ''
+end
+
+-- How many jobs of each person a worker has.
+local function at_work()
+  local number = {}
+  for _, open in ipairs(redis.call('SMEMBERS', prefix .. 'jobs:open')) do
+    if not redis.call('ZSCORE', prefix .. 'jobs:queued', open) then
+      local person = requester(open)
+      number[person] = (number[person] or 0) + 1
+    end
+  end
+  return number
+end
+
+-- The queued jobs in the order of their turns.
+local function line()
+  local waiting, ahead, called = {}, at_work(), redis.call('GET', prefix .. 'jobs:called')
+  for arrival, one in ipairs(redis.call('ZRANGE', prefix .. 'jobs:queued', 0, -1)) do
+    local person = requester(one)
+    ahead[person] = (ahead[person] or 0) + 1
+    local served = tonumber(redis.call('GET', prefix .. 'jobs:served:' .. person) or 0)
+    waiting[arrival] = {id = one, turn = one == called and 0 or ahead[person], served = served, arrival = arrival}
+  end
+  table.sort(waiting, function(a, b)
+    if a.turn ~= b.turn then return a.turn < b.turn end
+    if a.served ~= b.served then return a.served < b.served end
+    return a.arrival < b.arrival
+  end)
+  return waiting
+end
+
+local function call()
+  local called = redis.call('GET', prefix .. 'jobs:called')
+  if called and redis.call('ZSCORE', prefix .. 'jobs:queued', called) then return '' end
+  local first = line()[1]
+  if not first then return '' end
+  redis.call('SET', prefix .. 'jobs:called', first.id)
+  return first.id
+end
+
+local function should_give_way(now)
+  local ran = now - redis.call('HGET', job, 'started_at')
+  local called = redis.call('GET', prefix .. 'jobs:called')
+  if ran < SETTLE or not called or not redis.call('ZSCORE', prefix .. 'jobs:queued', called) then return false end
+  if now - redis.call('HGET', prefix .. 'job:' .. called, 'queued_at') < PATIENCE then return false end
+  local number = at_work()
+  local mine, theirs = number[requester(id)] or 0, number[requester(called)] or 0
+  return theirs + 1 < mine or (theirs < mine and ran >= SLICE)
+end
+
+-- The worker is none the worse for it: only lost workers count against a job.
+local function give_back(now, fresh)
+  redis.call('DEL', lease)
+  redis.call('HINCRBY', job, 'fence', 1)
+  redis.call('HINCRBY', job, 'tries', -1)
+  queue(now, fresh)
+  announce()
 end
 
 local function close(s, ttl)
@@ -70,47 +148,51 @@ end
 local moves = {}
 
 function moves.create()
-  local key, requester, request, now, max_active = ARGV[3], ARGV[4], ARGV[5], ARGV[6], tonumber(ARGV[7])
+  local key, person, request, now, max_active = ARGV[3], ARGV[4], ARGV[5], ARGV[6], tonumber(ARGV[7])
   local existing = redis.call('GET', prefix .. 'jobs:key:' .. key)
-  if existing and redis.call('EXISTS', prefix .. 'job:' .. existing) == 1 then return {'joined', existing} end
-  local own = prefix .. 'jobs:of:' .. requester
+  if existing and redis.call('EXISTS', prefix .. 'job:' .. existing) == 1 then return {'joined', existing, ''} end
+  local own = prefix .. 'jobs:of:' .. person
   if redis.call('SCARD', own) >= max_active then return {'too_many'} end
-  redis.call('HSET', job, 'state', 'queued', 'request', request, 'requester', requester, 'key', key,
-    'attempt', 1, 'fence', 0, 'created_at', now)
+  redis.call('HSET', job, 'request', request, 'requester', person, 'key', key, 'attempt', 1, 'fence', 0, 'created_at', now)
   redis.call('SET', prefix .. 'jobs:key:' .. key, id)
   redis.call('SADD', prefix .. 'jobs:open', id)
   redis.call('SADD', own, id)
-  queue()
+  queue(now, true)
   announce()
-  return {'created', id}
+  return {'created', id, call()}
 end
 
 function moves.take()
   local now, lease_ms, max_attempts = ARGV[3], ARGV[4], tonumber(ARGV[5])
-  if not is_open(state()) then return 0 end
-  if redis.call('EXISTS', lease) == 1 then return -1 end
+  if not is_open(state()) then return {0, call()} end
+  if redis.call('EXISTS', lease) == 1 then return {-1, call()} end
   local fence = redis.call('HINCRBY', job, 'fence', 1)
   if redis.call('HINCRBY', job, 'tries', 1) > max_attempts then
-    redis.call('HSET', job, 'error', '{"code":"gave_up","detail":{"attempts":' .. max_attempts .. '}}')
+    redis.call('HSET', job, 'error', '{"code":"gave_up","detail":{"attempts":' .. max_attempts .. '}}', 'ended_at', now)
     close('failed', 604800)
-    return 0
+    return {0, call()}
   end
   redis.call('HSET', job, 'state', 'downloading', 'started_at', now)
   redis.call('SET', lease, fence, 'PX', lease_ms)
   redis.call('ZREM', prefix .. 'jobs:queued', id)
+  redis.call('SET', prefix .. 'jobs:served:' .. requester(id), redis.call('INCR', prefix .. 'jobs:arrivals'), 'EX', 86400)
   announce()
-  return fence
+  return {fence, call()}
 end
 
 function moves.keep()
-  local fence, lease_ms, progress = ARGV[3], ARGV[4], ARGV[5]
+  local fence, now, lease_ms, progress = ARGV[3], ARGV[4], ARGV[5], ARGV[6]
   local answer = standing(fence)
   if answer ~= 'kept' then return answer end
-  redis.call('SET', lease, fence, 'PX', lease_ms)
-  if progress ~= '' then
-    redis.call('HSET', job, 'progress', progress)
-    announce()
+  if progress ~= '' then redis.call('HSET', job, 'progress', progress) end
+  if state() == 'downloading' and should_give_way(now) then
+    give_back(now, true)
+    return 'gave_way'
   end
+  redis.call('SET', lease, fence, 'PX', lease_ms)
+  -- Taken for lost while Redis was away, and not lost after all.
+  if redis.call('ZREM', prefix .. 'jobs:queued', id) == 1 then redis.call('HSET', job, 'state', 'downloading') end
+  if progress ~= '' then announce() end
   return answer
 end
 
@@ -136,22 +218,27 @@ function moves.finish()
 end
 
 function moves.drop()
-  if redis.call('GET', lease) ~= ARGV[3] then return 0 end
+  local fence, now = ARGV[3], ARGV[4]
+  if redis.call('GET', lease) ~= fence then return 0 end
+  if is_open(state()) then
+    give_back(now, false)
+    return 1
+  end
   redis.call('DEL', lease)
-  if not is_open(state()) then return 0 end
-  -- Stopping in good order is not the job's fault: only lost workers count against it.
-  redis.call('HINCRBY', job, 'tries', -1)
-  redis.call('HSET', job, 'state', 'queued')
-  queue()
-  announce()
-  return 1
+  return 0
 end
 
 function moves.requeue()
+  local now, limit, error, ttl = ARGV[3], ARGV[4], ARGV[5], ARGV[6]
   if not is_open(state()) or redis.call('EXISTS', lease) == 1 then return 0 end
   if state() ~= 'queued' then
-    redis.call('HSET', job, 'state', 'queued')
-    queue()
+    -- Celery kills a worker that is at a job for so long; nobody else can tell what became of it.
+    if now - redis.call('HGET', job, 'started_at') >= tonumber(limit) then
+      redis.call('HSET', job, 'error', error, 'ended_at', now)
+      close('failed', ttl)
+      return 0
+    end
+    queue(now, false)
     announce()
   end
   return redis.call('HINCRBY', job, 'attempt', 1)
@@ -169,6 +256,17 @@ function moves.collect()
   if state() ~= 'ready' then return 0 end
   close('collected', ARGV[3])
   return 1
+end
+
+function moves.call()
+  return call()
+end
+
+function moves.place()
+  for place, one in ipairs(line()) do
+    if one.id == id then return place end
+  end
+  return 0
 end
 
 return moves[move]()

@@ -47,6 +47,11 @@ class Meter:
     def page_missing(self, chapter: int) -> None:
         self._settled[chapter] += 1
 
+    @property
+    def chapter_bytes(self) -> float:
+        """What a chapter took on average, of those that had pages."""
+        return self._bytes / max(1, sum(1 for pages in self._pages.values() if pages))
+
     def progress(self) -> Progress:
         """How far the job is now."""
         share = self._share()

@@ -10,7 +10,7 @@ from typing import Any, Literal, cast
 
 from redis.asyncio import Redis
 
-from tasks.errors import JobCancelled, LeaseLost, TooManyJobs
+from tasks.errors import GaveWay, JobCancelled, LeaseLost, TooManyJobs
 from tasks.jobs.job import Failure, Job, Progress, Result
 from tasks.models import DownloadRequest
 
@@ -21,9 +21,13 @@ MAX_ATTEMPTS = 5
 """Workers a job may take with it before it is given up."""
 KEEP_ENDED_SECONDS = 7 * 24 * 3600
 """How long an ended job's record can still be read."""
+FIRST_GUESS_OF_A_CHAPTER = 5_000_000
+"""Bytes, before any job has finished; low, as a guess too high refuses jobs that would fit."""
 QUEUE = "downloads"
 """Celery's list of messages that no worker has taken yet."""
-JSON_FIELDS = ("request", "progress", "result", "error")
+JSON_FIELDS = {"request", "progress", "result", "error"}
+LINE_FIELDS = {"arrival", "queued_at"}
+"""What only the moves read."""
 
 
 @dataclass(frozen=True)
@@ -36,7 +40,10 @@ class Lease:
 
 @dataclass(frozen=True)
 class Place:
-    """Where a queued job stands: `position` counts from 1, `wait` is a guess in seconds, None = no guess yet."""
+    """Where a queued job stands: `position` counts from 1, `wait` is a guess in seconds, None = no guess yet.
+
+    Others may come before it who have had less; why stands in `moves.lua`.
+    """
 
     position: int
     wait: int | None
@@ -56,10 +63,11 @@ class JobStore:
 
     async def create_or_join(
         self, request: DownloadRequest, requester: str, max_active: int
-    ) -> tuple[str, Literal["created", "joined"]]:
+    ) -> tuple[str, Literal["created", "joined"], str]:
         """The id of the job for this request: a new one, or the one that is already on its way or ready.
 
-        Raises `TooManyJobs` when a new one would be the person's `max_active` + 1st.
+        The last is the id of the job to send a message for now, maybe another one; empty = none. Raises `TooManyJobs` when
+        a new one would be the person's `max_active` + 1st.
         """
         answer = await self._move(
             "create",
@@ -72,35 +80,49 @@ class JobStore:
         )
         if answer[0] == "too_many":
             raise TooManyJobs(limit=max_active)
-        return answer[1], answer[0]
+        return answer[1], answer[0], answer[2]
 
     async def read(self, job_id: str) -> Job | None:
         """The job's record; None if there is none, or not any more."""
         fields = cast("Mapping[str, str]", await self._redis.hgetall(f"{PREFIX}job:{job_id}"))
         if "request" not in fields:
             return None
-        decoded = {name: json.loads(value) if name in JSON_FIELDS else value for name, value in fields.items()}
+        decoded = {
+            name: json.loads(value) if name in JSON_FIELDS else value
+            for name, value in fields.items()
+            if name not in LINE_FIELDS
+        }
         return Job.model_validate({"id": job_id, **decoded})
 
     async def place(self, job_id: str) -> Place | None:
         """Where the job stands in line; None if it is not queued."""
-        rank = cast("int | None", await self._redis.zrank(f"{PREFIX}jobs:queued", job_id))
-        if rank is None:
+        position = await self._move("place", job_id)
+        if not position:
             return None
         running = await self._redis.scard(f"{PREFIX}jobs:open") - await self._redis.zcard(f"{PREFIX}jobs:queued")
         usual = await self._redis.get(f"{PREFIX}jobs:usual_seconds")
-        wait = int(float(usual) * (rank + 1) / max(running, 1)) if usual else None
-        return Place(rank + 1, wait)
+        wait = int(float(usual) * position / max(running, 1)) if usual else None
+        return Place(position, wait)
 
-    async def take_lease(self, job_id: str) -> Lease | None:
-        """The right to work at the job; None if it has ended, was given up, or another worker is at it."""
-        fence = await self._move("take", job_id, time.time(), int(LEASE_SECONDS * 1000), MAX_ATTEMPTS)
-        return Lease(job_id, fence) if fence > 0 else None
+    async def take_lease(self, job_id: str) -> tuple[Lease | None, str]:
+        """The right to work at the job; None if it has ended, was given up, or another worker is at it.
+
+        The other is the id of the job to send a message for now, as the head of the line is free; empty = none.
+        """
+        fence, called = await self._move("take", job_id, time.time(), int(LEASE_SECONDS * 1000), MAX_ATTEMPTS)
+        return (Lease(job_id, fence) if fence > 0 else None), called
+
+    async def call_next(self) -> str:
+        """The id of the job to send a message for now, as nobody has been called; empty = somebody has, or nobody waits."""
+        return str(await self._move("call"))
 
     async def keep_lease(self, lease: Lease, progress: Progress | None = None) -> None:
-        """Renew the lease and publish progress. Raises `JobCancelled` or `LeaseLost`: stop and write no more."""
+        """Renew the lease and publish progress.
+
+        Raises `JobCancelled`, `LeaseLost` or `GaveWay`: stop and write no more.
+        """
         text = progress.model_dump_json() if progress else ""
-        _obey(await self._move("keep", lease.job_id, lease.fence, int(LEASE_SECONDS * 1000), text))
+        _obey(await self._move("keep", lease.job_id, lease.fence, time.time(), int(LEASE_SECONDS * 1000), text))
 
     async def start_packing(self, lease: Lease, progress: Progress) -> None:
         """All pages are there. Raises as `keep_lease`."""
@@ -118,19 +140,28 @@ class JobStore:
         now = time.time()
         _obey(await self._move("finish", lease.job_id, lease.fence, state, payload, KEEP_ENDED_SECONDS, now))
 
-    async def remember_duration(self, seconds: float) -> None:
-        """Let the guess of waiting times learn from a finished job; need not be exact when two finish at once."""
-        key = f"{PREFIX}jobs:usual_seconds"
-        before = await self._redis.get(key)
-        await self._redis.set(key, seconds if before is None else 0.7 * float(before) + 0.3 * seconds)
+    async def remember_finished(self, seconds: float, chapter_bytes: float) -> None:
+        """Let guesses of waiting times and sizes learn from a finished job; two at once need not both count."""
+        for name, value in (("usual_seconds", seconds), ("usual_chapter_bytes", chapter_bytes)):
+            key = f"{PREFIX}jobs:{name}"
+            before = await self._redis.get(key)
+            await self._redis.set(key, value if before is None else 0.7 * float(before) + 0.3 * value)
+
+    async def usual_chapter_bytes(self) -> int:
+        """What a chapter takes, going by the newest jobs."""
+        return int(float(await self._redis.get(f"{PREFIX}jobs:usual_chapter_bytes") or FIRST_GUESS_OF_A_CHAPTER))
 
     async def drop_lease(self, lease: Lease) -> bool:
         """Give the job back unfinished: it is queued again for whoever takes it next."""
-        return bool(await self._move("drop", lease.job_id, lease.fence))
+        return bool(await self._move("drop", lease.job_id, lease.fence, time.time()))
 
-    async def requeue(self, job_id: str) -> int:
-        """Queue an open job that no worker has again: its new attempt's number, 0 if a worker has it or it ended."""
-        return int(await self._move("requeue", job_id))
+    async def requeue(self, job_id: str, limit: int, too_long: Failure) -> int:
+        """Queue an open job that no worker has again: its new attempt's number, 0 if a worker has it or it ended.
+
+        One whose worker had it for `limit` seconds ends with the failure `too_long` instead.
+        """
+        error = too_long.model_dump_json()
+        return int(await self._move("requeue", job_id, time.time(), limit, error, KEEP_ENDED_SECONDS))
 
     async def cancel(self, job_id: str, by: str) -> bool:
         """End the job at once, whoever works at it finds out within a second; False if it had ended before."""
@@ -152,21 +183,27 @@ class JobStore:
         # Two supervisors for a moment do no harm: sending a job again is atomic.
         return await self._redis.get(key) == me and bool(await self._redis.pexpire(key, int(seconds * 1000)))
 
-    async def jobs_alone(self) -> list[str]:
-        """Ids of open jobs without a lease whose newest message is not in the queue."""
-        open_ids = sorted(cast("set[str]", await self._redis.smembers(f"{PREFIX}jobs:open")))
-        async with self._redis.pipeline(transaction=False) as pipeline:
-            for job_id in open_ids:
-                pipeline.exists(f"{PREFIX}job:{job_id}:lease")
-            leases = await pipeline.execute() if open_ids else []
-        idle = [job_id for job_id, lease in zip(open_ids, leases, strict=True) if not lease]
-        waiting = await self._waiting() if idle else set()
-        return [job_id for job_id in idle if job_id not in waiting]
+    async def lost(self) -> list[str]:
+        """Ids of jobs whose worker did not come to an end and renews its lease no more."""
+        open_ids = cast("set[str]", await self._redis.smembers(f"{PREFIX}jobs:open"))
+        queued = cast("list[str]", await self._redis.zrange(f"{PREFIX}jobs:queued", 0, -1))
+        taken = sorted(open_ids.difference(queued))
+        leases = await self._redis.mget(f"{PREFIX}job:{job_id}:lease" for job_id in taken) if taken else []
+        return [job_id for job_id, lease in zip(taken, leases, strict=True) if lease is None]
 
-    async def _waiting(self) -> set[str]:
-        # Celery's own list, newest message first; its task ids are `<job id>.<attempt>`.
+    async def called_in_vain(self) -> str | None:
+        """Id of the job at the head of the line if its message is not in the queue, or just on its way to a worker."""
+        called = cast("str | None", await self._redis.get(f"{PREFIX}jobs:called"))
+        if called is None or await self._redis.zscore(f"{PREFIX}jobs:queued", called) is None:
+            return None
+        # Celery's own list; its task ids are the jobs'.
         messages = cast("list[str]", await self._redis.lrange(QUEUE, 0, -1))
-        return {json.loads(message)["headers"]["id"].partition(".")[0] for message in messages}
+        in_queue = {json.loads(message)["headers"]["id"] for message in messages}
+        return None if called in in_queue else called
+
+    async def server_age(self) -> int:
+        """Seconds since the server was started."""
+        return int((await self._redis.info("server"))["uptime_in_seconds"])
 
     async def newest_event(self) -> str:
         """Where the stream of events ends now; give it to `events` after reading the records."""
@@ -189,3 +226,5 @@ def _obey(answer: str) -> None:
         raise JobCancelled
     if answer == "lost":
         raise LeaseLost
+    if answer == "gave_way":
+        raise GaveWay

@@ -3,6 +3,7 @@
 import asyncio
 import io
 import json
+import os
 import signal
 import threading
 import zipfile
@@ -20,7 +21,7 @@ from redis import Redis
 from bot.local.redis_server import is_live
 from bot.local.telegram import StandIn
 from bot.settings import BotSettings
-from tests.conftest import StartWorker, process, running_bot
+from tests.conftest import StartWorker, children, process, running_bot
 from tests.person import Person, soon
 from tests.web_server import Reply, WebServer, as_json
 
@@ -60,8 +61,11 @@ class Shelf:
         return f"7-1000{number}000/harbour-lights-chapter-{number}"
 
     def lists(self, chapter: int, *addresses: str) -> None:
-        path = f"/manga/mangapill/read?chapterId={self.chapter(chapter).replace('/', '%2F')}"
-        self.server.on(path, as_json([{"img": address, "page": 1} for address in addresses]))
+        self.server.on(self.list_of(chapter), as_json([{"img": address, "page": 1} for address in addresses]))
+
+    def list_of(self, chapter: int) -> str:
+        """Where the chapter's page list is."""
+        return f"/manga/mangapill/read?chapterId={self.chapter(chapter).replace('/', '%2F')}"
 
     def has(self, chapter: int, page: int, *replies: Reply) -> None:
         self.server.on(f"/{chapter}-{page}.jpg", *replies)
@@ -203,7 +207,7 @@ class TestCancel:
         await mina.sees("pages 3/4")
         job_id = folders(consumet_bot)[0].name
         with Celery("onlooker", broker=consumet_bot.broker_url, backend=consumet_bot.result_backend) as onlooker:
-            result: AsyncResult[dict[str, object]] = AsyncResult(f"{job_id}.1", app=onlooker)
+            result: AsyncResult[dict[str, object]] = AsyncResult(job_id, app=onlooker)
             await soon(
                 lambda: str(result.state) == "PROGRESS" and result.info["pages_done"] == 3, "the task's progress"
             )
@@ -225,7 +229,7 @@ class TestCancel:
             await mina.sees("Failed")
             with open_store(consumet_bot) as redis:
                 failed = next(key for key in redis.scan_iter("manhwa:job:????????????????") if job_id not in key)
-            other: AsyncResult[dict[str, object]] = AsyncResult(f"{failed.rpartition(':')[2]}.1", app=onlooker)
+            other: AsyncResult[dict[str, object]] = AsyncResult(failed.rpartition(":")[2], app=onlooker)
             await soon(lambda: other.state == "FAILURE", "the other task's failure")
 
     async def test_in_a_group_only_the_requester_or_an_admin_cancels(
@@ -263,15 +267,91 @@ class TestKills:
         await mina.presses("Cancel", on=listed)
         await mina.sees("Cancelled by Mina")
 
-    async def test_a_job_that_takes_too_long_ends_with_a_sentence(
-        self, mina: Person, shelf: Shelf, consumet_bot: BotSettings, start_worker: StartWorker, consumet: dict[str, str]
+    async def test_a_job_that_takes_too_long_delivers_what_it_has_and_retry_fetches_the_rest(
+        self,
+        mina: Person,
+        shelf: Shelf,
+        consumet_bot: BotSettings,
+        start_worker: StartWorker,
+        consumet: dict[str, str],
+        tmp_path: Path,
     ) -> None:
         let_go = shelf.holds_back(1, 2)
+        shelf.server.on(shelf.list_of(3), Reply(wait_for=let_go))
+        with start_worker("hurried", **consumet, TASK_SOFT_TIME_LIMIT="2", TASK_TIME_LIMIT="30"):
+            sent = await mina.sends(shelf.command(1, 2, 3))
+            file = await mina.receives_document()
+            for line in ("ch 1, page 2: It took longer than 2 seconds", "ch 3: It took longer than 2 seconds"):
+                assert line in file["caption"]
+            done = await mina.sees("✅ Done · 3 pages", after=sent)
+            let_go.set()
+            shelf.lists(3, f"{shelf.server.url}/3-1.jpg")
+            asked = shelf.server.count("/2-1.jpg"), shelf.server.count("/1-1.jpg")
+            await mina.presses("Retry", on=done)
+            rest = await mina.receives_document(after=file["message_id"])
+            assert (shelf.server.count("/2-1.jpg"), shelf.server.count("/1-1.jpg")) == asked
+            assert rest["document"]["file_name"] == "Harbour Lights - 1, 3 (missing pages).zip"
+            with zipfile.ZipFile(await mina.saves(rest, tmp_path / "rest.zip")) as archive:
+                assert archive.namelist() == ["Chapter 0001/002.jpg", "Chapter 0003/001.jpg", "manifest.json"]
+                assert json.loads(archive.read("manifest.json"))["missing"] == []
+            await soon(lambda: folders(consumet_bot) == [], "the jobs' folders are gone")
+
+    async def test_a_job_with_nothing_in_time_fails(
+        self, mina: Person, shelf: Shelf, consumet_bot: BotSettings, start_worker: StartWorker, consumet: dict[str, str]
+    ) -> None:
+        let_go = threading.Event()
+        shelf.server.on(shelf.list_of(1), Reply(wait_for=let_go))
         with start_worker("hurried", **consumet, TASK_SOFT_TIME_LIMIT="2", TASK_TIME_LIMIT="30"):
             await mina.sends(shelf.command(1))
-            await mina.sees("❌ Failed · It took longer than 2 seconds")
+            await mina.sees("❌ Failed · Not one page could be had: it took longer than 2 seconds")
             await soon(lambda: folders(consumet_bot) == [], "the job's folder is gone")
         let_go.set()
+
+    async def test_a_worker_killed_at_the_hard_limit_leaves_a_sentence_and_no_file(
+        self,
+        mina: Person,
+        shelf: Shelf,
+        consumet_settings: BotSettings,
+        start_worker: StartWorker,
+        consumet: dict[str, str],
+    ) -> None:
+        let_go = shelf.holds_back(1, 2)
+        limits = {"TASK_SOFT_TIME_LIMIT": "4", "TASK_TIME_LIMIT": "5"}
+        settings = consumet_settings.model_copy(update={"task_time_limit": 5})
+        with start_worker("stuck", **consumet, **limits) as stuck:
+            async with running_bot(settings):
+                sent = await mina.sends(shelf.command(1))
+                await mina.sees("pages 1/2", after=sent)
+                for child in children(stuck.pid):
+                    os.kill(child, signal.SIGSTOP)
+                await mina.sees("❌ Failed · It took longer than 5 seconds", after=sent)
+                await soon(lambda: folders(settings) == [], "the job's folder is gone")
+        let_go.set()
+
+    @pytest.mark.usefixtures("consumet_bot")
+    async def test_a_worker_that_wakes_up_late_changes_nothing(
+        self, mina: Person, shelf: Shelf, start_worker: StartWorker, consumet: dict[str, str], consumet_bot: BotSettings
+    ) -> None:
+        let_go = shelf.holds_back(2, 1)
+        with start_worker("asleep", **consumet) as asleep:
+            sent = await mina.sends(shelf.command(1, 2, 3))
+            await mina.sees("pages 5/6", after=sent)
+            processes = [asleep.pid, *children(asleep.pid)]
+            for pid in processes:
+                os.kill(pid, signal.SIGSTOP)
+            let_go.set()
+            with start_worker("awake", **consumet):
+                await mina.receives_document()
+                await mina.sees("Done", after=sent)
+                for pid in processes:
+                    os.kill(pid, signal.SIGCONT)
+                # The first worker is well again, and has put its own attempt away.
+                await mina.sends(shelf.command(1))
+                await mina.sends(shelf.command(3))
+                await mina.receives_document("- 1.zip")
+                await mina.receives_document("- 3.zip")
+                await soon(lambda: folders(consumet_bot) == [], "the jobs' folders are gone")
+        assert len([m for m in await mina.messages() if "document" in m]) == 3
 
     @pytest.mark.usefixtures("consumet_bot")
     async def test_a_job_goes_on_at_another_worker(

@@ -118,7 +118,7 @@ async def test_celery_shows_the_states_to_another_process(mina: Person, settings
     with Redis(unix_socket_path=str(settings.redis_socket), decode_responses=True) as redis:
         job_id = next(iter(redis.scan_iter("manhwa:job:????????????????"))).rpartition(":")[2]
     with Celery("onlooker", broker=settings.broker_url, backend=settings.result_backend) as onlooker:
-        result: AsyncResult[dict[str, object]] = AsyncResult(f"{job_id}.1", app=onlooker)
+        result: AsyncResult[dict[str, object]] = AsyncResult(job_id, app=onlooker)
         await soon(lambda: result.state == "SUCCESS", "the task's success")
         told = result.result
         unknown = AsyncResult("never-heard-of", app=onlooker).state

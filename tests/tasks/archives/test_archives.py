@@ -31,7 +31,7 @@ def test_a_chapter_gets_a_folder_name_that_is_one_everywhere(chapter: Chapter, n
 
 
 def test_names_are_cut_by_bytes_and_never_in_a_character() -> None:
-    name = archive_name("猫" * 300, ["1"], 1, 1, "zip")
+    name = archive_name(DownloadRequest(source="demo", title="猫" * 300, chapters=()), ["1"], 1, 1)
     assert len(name.encode()) < 200
     assert name.endswith(" - 1.zip")
 
@@ -79,13 +79,17 @@ def test_parts_end_at_chapters_and_inside_one_only_where_it_is_too_large(tmp_pat
     ]
 
 
+def never() -> None:
+    """Nothing ends the writing."""
+
+
 def test_no_part_is_larger_than_the_limit(tmp_path: Path) -> None:
     limit = 200_000
     chapters = [chapter_of(tmp_path, n, [7_000 * n, 3_000, 12_345]) for n in range(1, 12)]
     request = DownloadRequest(source="demo", title="T" * 100, chapters=tuple(c.chapter for c in chapters))
     parts = plan(chapters, limit)
     for n, part in enumerate(parts, 1):
-        write_zip(Archive(request, part, [], n, len(parts)), tmp_path / "x.part", tmp_path / "x.zip")
+        write_zip(Archive(request, part, [], n, len(parts)), tmp_path / "x.part", tmp_path / "x.zip", never)
         assert (tmp_path / "x.zip").stat().st_size <= limit
 
 
@@ -94,7 +98,7 @@ def test_the_same_input_gives_the_same_bytes(tmp_path: Path) -> None:
     request = DownloadRequest(source="demo", title="T", chapters=tuple(c.chapter for c in chapters))
     missing = [Missing(chapter_id="c9", chapter="9", failure=Failure(code="source_down", detail={"source": "demo"}))]
     for name in ("a", "b"):
-        write_zip(Archive(request, Part(list(chapters)), missing, 1, 1), tmp_path / "part", tmp_path / name)
+        write_zip(Archive(request, Part(list(chapters)), missing, 1, 1), tmp_path / "part", tmp_path / name, never)
     assert (tmp_path / "a").read_bytes() == (tmp_path / "b").read_bytes()
     with zipfile.ZipFile(tmp_path / "a") as archive:
         assert all(entry.compress_type == zipfile.ZIP_STORED for entry in archive.infolist())
