@@ -25,7 +25,7 @@ from bot.handlers.start import COMMANDS
 from bot.memory.menus import Menus
 from bot.memory.updates import Updates
 from bot.memory.watchers import Watchers
-from bot.middlewares import AnswerPresses, OnlyOnce, Polite
+from bot.middlewares import AnswerPresses, OnlyOnce, Polite, WriteDown
 from bot.pacing import Pacing
 from bot.session import Session
 from bot.settings import BotSettings
@@ -78,6 +78,8 @@ async def open_app(settings: BotSettings) -> AsyncIterator[None]:
     await _wait_for_redis(settings)
     async with open_redis(settings.redis_url) as redis, open_bot(settings) as bot:
         pacing = Pacing(redis)
+        updates = Updates(redis)
+        bot.session.middleware(WriteDown(updates))
         bot.session.middleware(Polite(pacing))
         await _wait_for_telegram(bot)
         store, watchers = JobStore(redis), Watchers(redis)
@@ -87,7 +89,7 @@ async def open_app(settings: BotSettings) -> AsyncIterator[None]:
                 async with Background() as background, asyncio.TaskGroup() as group:
                     follower = Follower(WatchTools(bot, store, watchers, dispatch, pacing, courier), store, background)
                     dispatcher = _dispatcher(
-                        Updates(redis),
+                        updates,
                         settings=settings,
                         sources=sources,
                         store=store,
@@ -97,6 +99,8 @@ async def open_app(settings: BotSettings) -> AsyncIterator[None]:
                         desk=Desk(dispatch, watchers, follower),
                         canceller=Canceller(watchers, dispatch, follower),
                     )
+                    # Before the follower: a request that is handled anew has to meet its job as it was.
+                    await _begin_anew(dispatcher, bot, updates)
                     group.create_task(follower.run())
                     group.create_task(Supervisor(store, dispatch).run())
                     group.create_task(_poll(dispatcher, bot))
@@ -132,6 +136,17 @@ def _dispatcher(updates: Updates, **rooms: Any) -> Dispatcher:
 
 async def _poll(dispatcher: Dispatcher, bot: Bot) -> None:
     await dispatcher.start_polling(bot, handle_signals=False, close_bot_session=False)
+
+
+async def _begin_anew(dispatcher: Dispatcher, bot: Bot, updates: Updates) -> None:
+    """Handle what an earlier bot was stopped or killed over."""
+    left = await updates.begin_anew()
+    if left:
+        log.info("%s updates were left in hand", len(left))
+    ends = await asyncio.gather(*(dispatcher.feed_update(bot, update) for update in left), return_exceptions=True)
+    for error in ends:
+        if isinstance(error, Exception):
+            log.error("an update that was left in hand failed", exc_info=error)
 
 
 async def _end_group() -> None:

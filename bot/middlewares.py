@@ -3,7 +3,7 @@
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable
-from typing import Any
+from typing import Any, cast
 
 from aiogram import BaseMiddleware, Bot
 from aiogram.client.session.middlewares.base import BaseRequestMiddleware, NextRequestMiddlewareType
@@ -16,6 +16,7 @@ from aiogram.exceptions import (
 from aiogram.methods import (
     AnswerCallbackQuery,
     EditMessageText,
+    GetUpdates,
     Response,
     SendDocument,
     SendMessage,
@@ -24,6 +25,7 @@ from aiogram.methods import (
 from aiogram.methods.base import TelegramType
 from aiogram.types import CallbackQuery, TelegramObject, Update
 
+from bot.delivery.outgoing import OutgoingFile
 from bot.memory.updates import Updates
 from bot.pacing import Pacing
 
@@ -32,16 +34,43 @@ log = logging.getLogger(__name__)
 Handler = Callable[[TelegramObject, dict[str, Any]], Awaitable[Any]]
 
 
-class OnlyOnce(BaseMiddleware):
-    """Drops updates that Telegram delivers a second time."""
+class WriteDown(BaseRequestMiddleware):
+    """Writes updates down as they come in, before aiogram tells Telegram that they may be forgotten."""
 
     def __init__(self, updates: Updates) -> None:
         self._updates = updates
 
+    async def __call__(
+        self, make_request: NextRequestMiddlewareType[TelegramType], bot: Bot, method: TelegramMethod[TelegramType]
+    ) -> Response[TelegramType]:
+        answer = await make_request(bot, method)
+        if isinstance(method, GetUpdates):
+            await self._updates.receive(cast("list[Update]", answer))
+        return answer
+
+
+class OnlyOnce(BaseMiddleware):
+    """Drops updates that were handled before, or are just being handled; notes the end of the others.
+
+    One that the bot is stopped or killed over is not noted: the next bot handles it once more.
+    """
+
+    def __init__(self, updates: Updates) -> None:
+        self._updates = updates
+        self._in_hand: set[int] = set()
+
     async def __call__(self, handler: Handler, event: TelegramObject, data: dict[str, Any]) -> Any:
-        if isinstance(event, Update) and not await self._updates.is_new(event.update_id):
+        if not isinstance(event, Update) or event.update_id in self._in_hand:
             return None
-        return await handler(event, data)
+        self._in_hand.add(event.update_id)
+        try:
+            if not await self._updates.is_open(event.update_id):
+                return None
+            result = await handler(event, data)
+            await self._updates.done(event.update_id)
+        finally:
+            self._in_hand.discard(event.update_id)
+        return result
 
 
 class Answer:
@@ -116,6 +145,12 @@ class Polite(BaseRequestMiddleware):
 
 def _may_repeat(method: TelegramMethod[Any], error: Exception) -> bool:
     if isinstance(method, EditMessageText | AnswerCallbackQuery):
+        return True
+    if (
+        isinstance(method, SendDocument)
+        and isinstance(method.document, OutgoingFile)
+        and not method.document.handed_over
+    ):
         return True
     # A 5xx says that nothing was done; a broken connection says nothing at all.
     return isinstance(method, SendMessage | SendDocument) and isinstance(error, TelegramServerError)

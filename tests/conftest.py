@@ -63,6 +63,18 @@ def process(
             running.wait()
 
 
+@asynccontextmanager
+async def beside(
+    running: "AbstractContextManager[subprocess.Popen[bytes]]",
+) -> AsyncIterator["subprocess.Popen[bytes]"]:
+    """A process that needs this event loop to come up, as it talks to a server in it."""
+    started = await asyncio.to_thread(running.__enter__)
+    try:
+        yield started
+    finally:
+        await asyncio.to_thread(running.__exit__, None, None, None)
+
+
 def children(pid: int) -> list[int]:
     """The process's children, such as those of a worker that do its jobs."""
     return [int(child) for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
@@ -209,6 +221,13 @@ async def bot(bot_settings: BotSettings) -> AsyncIterator[BotSettings]:
 async def mina(telegram: StandIn) -> AsyncIterator[Person]:
     """Mina in her private chat with the bot."""
     async with Person(telegram.url, MINA) as person:
+        yield person
+
+
+@pytest.fixture
+async def junho(telegram: StandIn) -> AsyncIterator[Person]:
+    """Junho in his private chat with the bot."""
+    async with Person(telegram.url, JUNHO) as person:
         yield person
 
 

@@ -9,7 +9,7 @@ from typing import Any, Self
 
 import httpx
 
-GROUP = -1000000000001
+GROUP, SMALL_GROUP = -1000000000001, -4000001
 MINA, JUNHO, SOFIA = 101, 102, 103
 PATIENCE = 40.0
 

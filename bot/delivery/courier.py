@@ -1,42 +1,32 @@
 """Brings a job's finished files into a chat, each once.
 
-Before a file goes out the watcher is marked `sending`, after Telegram's answer it counts as `sent`. Telegram has no way to
-ask whether an upload arrived: what was `sending` when the bot died, or when an upload timed out, may be in the chat or not.
-It is never sent blindly again; the person is told and has a button for it.
+Telegram has no way to ask whether an upload arrived. The window in which a crash could send a file twice is as small as that
+allows: it opens when the last bytes of a file are about to go out, which the watcher notes as `handed_over`, and closes with
+Telegram's answer, which counts it as `sent`. What broke off before is sent again: Telegram can't have it. What broke off in the
+window is never sent again by itself: the person is told, and has a button for it.
 """
 
 import logging
 from collections.abc import Awaitable, Callable
 
 from aiogram import Bot
-from aiogram.exceptions import (
-    TelegramAPIError,
-    TelegramBadRequest,
-    TelegramEntityTooLarge,
-    TelegramForbiddenError,
-    TelegramNetworkError,
-)
-from aiogram.types import FSInputFile
+from aiogram.exceptions import TelegramAPIError, TelegramEntityTooLarge, TelegramNetworkError
 
+from bot.delivery.outgoing import OutgoingFile
 from bot.delivery.status_message import Upload, caption
+from bot.delivery.trouble import Trouble, trouble
 from bot.memory.watchers import Watcher, Watchers
 from tasks.jobs.job import ArchiveFile, Job
 from tasks.workspace import Workspace
 
 log = logging.getLogger(__name__)
 
-CHUNK = 1 << 20
-"""Bytes read at a time: with aiogram's 64 KiB an upload takes three times the CPU."""
 SLOWEST_UPLOAD = 64_000
 """Bytes a second an upload is waited for; slower ones are given up."""
 
 
 class DeliveryError(Exception):
-    """The file did not reach the chat, or may not have; the text is a sentence for the person."""
-
-
-class ChatGone(Exception):
-    """We may not speak to this chat at all any more."""
+    """The file did not reach the chat, and trying again will not help; the text is a sentence for the person."""
 
 
 class Courier:
@@ -47,49 +37,63 @@ class Courier:
         self._watchers = watchers
         self._workspace = workspace
 
-    async def deliver(self, watcher: Watcher, job: Job, announce: Callable[[Upload], Awaitable[None]]) -> Watcher:
-        """Send every file of the job that the chat does not have yet; the watcher as it is then.
+    async def deliver(self, watcher: Watcher, job: Job, announce: Callable[[Upload], Awaitable[None]]) -> None:
+        """Send every file of the job that the chat does not have yet.
 
-        Raises `DeliveryError` or `ChatGone`; what was sent before stays counted.
+        Raises `DeliveryError`, or the `TelegramAPIError` of a chat in trouble; what was sent before stays counted.
         """
-        if job.result is None:
-            raise DeliveryError("the job has no files")
-        if watcher.sending:
-            raise DeliveryError("the upload was interrupted; look whether the file arrived before you try again")
-        for number, file in list(enumerate(job.result.files, start=1))[watcher.sent :]:
-            await announce(Upload(number, len(job.result.files)))
-            watcher = await self._watchers.update(watcher, sending=True)
-            await self._send(watcher, job, number, file)
-            watcher = await self._watchers.update(watcher, sending=False, sent=number)
-            log.info("job %s: file %s of %s sent to chat %s", job.id, number, len(job.result.files), watcher.chat_id)
-        return watcher
+        files = job.result.files if job.result else ()
+        if watcher.handed_over:
+            watcher = await self._count_as_unsure(watcher)
+        for number, file in list(enumerate(files, start=1))[watcher.sent :]:
+            await announce(Upload(number, len(files)))
+            try:
+                await self._send(watcher, job, number, file)
+            except _AnswerLost:
+                watcher = await self._count_as_unsure(watcher)
+            else:
+                watcher = await self._watchers.update(watcher, handed_over=False, sent=number)
+                log.info("job %s: file %s of %s sent to chat %s", job.id, number, len(files), watcher.chat_id)
+
+    async def _count_as_unsure(self, watcher: Watcher) -> Watcher:
+        number = watcher.sent + 1
+        log.warning("job %s: chat %s may have got file %s, or not", watcher.job_id, watcher.chat_id, number)
+        return await self._watchers.update(watcher, handed_over=False, sent=number, unsure=(*watcher.unsure, number))
 
     async def _send(self, watcher: Watcher, job: Job, number: int, file: ArchiveFile) -> None:
         path = self._workspace.folder(job.id).file(file.name)
         if not path.exists():
             raise DeliveryError("the file is gone; get it again")
+
+        async def note() -> None:
+            await self._watchers.update(watcher, handed_over=True)
+
+        outgoing = OutgoingFile(path, file.name, note)
         try:
             await self._bot.send_document(
                 watcher.chat_id,
-                FSInputFile(path, file.name, CHUNK),
+                outgoing,
                 caption=caption(job, number),
                 message_thread_id=watcher.thread_id,
                 reply_parameters=watcher.reply_to_request,
                 disable_content_type_detection=True,
                 request_timeout=int(max(120, file.size / SLOWEST_UPLOAD)),
             )
-        except TelegramForbiddenError as error:
-            raise ChatGone(error.message) from error
         except TelegramAPIError as error:
-            raise DeliveryError(_why(error)) from error
+            log.warning("job %s: file %s did not go to chat %s: %s", job.id, number, watcher.chat_id, error)
+            if trouble(error) is Trouble.REFUSED:
+                raise DeliveryError(_why(error)) from error
+            if isinstance(error, TelegramNetworkError) and outgoing.handed_over:
+                raise _AnswerLost from error
+            await self._watchers.update(watcher, handed_over=False)
+            raise
+
+
+class _AnswerLost(Exception):
+    """The whole file went out, and no answer came."""
 
 
 def _why(error: TelegramAPIError) -> str:
-    log.warning("an upload failed: %s", error)
     if isinstance(error, TelegramEntityTooLarge):
         return "Telegram says the file is too large; pick fewer chapters"
-    if isinstance(error, TelegramBadRequest) and "not enough rights" in error.message:
-        return "I may not send files here; ask an admin to allow it"
-    if isinstance(error, TelegramNetworkError):
-        return "the upload broke off; look whether the file arrived before you try again"
     return "Telegram did not take the file; try again"

@@ -1,6 +1,7 @@
 """What the one status message of a job says, at each stage."""
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 
 from bot import keyboards
 from bot.editing import Screen
@@ -54,6 +55,19 @@ def done(job: Job) -> Screen:
     if result.missing:
         lines += ["⚠ Missing:", *missing_lines(result.missing)]
     return Screen("\n".join(lines), keyboards.retry_missing(job.id) if result.missing else None)
+
+
+def unsure(job: Job, numbers: Sequence[int]) -> Screen:
+    """Files with these numbers may be in the chat or not."""
+    total = len(job.result.files) if job.result else 1
+    which = f"part {', '.join(map(str, numbers))}" if total > 1 else "the file"
+    warning = f"⚠ Sent, but Telegram's answer was lost · look whether {which} arrived before you try again"
+    return Screen(f"{title_line(job)}\n{warning}", keyboards.retry(job.id))
+
+
+def in_private(screen: Screen) -> Screen:
+    """The same, where it is told in private though it was asked for in a group."""
+    return replace(screen, text=f"{screen.text}\nI may not write where you asked for it, so it comes here.")
 
 
 def failed(job: Job, reason: str) -> Screen:

@@ -7,11 +7,12 @@ from contextlib import suppress
 from dataclasses import dataclass
 
 from aiogram import Bot
-from aiogram.exceptions import TelegramAPIError, TelegramBadRequest, TelegramForbiddenError
+from aiogram.exceptions import TelegramAPIError, TelegramMigrateToChat
 
 from bot.delivery import status_message
-from bot.delivery.courier import ChatGone, Courier, DeliveryError
+from bot.delivery.courier import Courier, DeliveryError
 from bot.delivery.status_message import Upload
+from bot.delivery.trouble import Trouble, trouble
 from bot.editing import Screen, edit
 from bot.memory.watchers import Watcher, Watchers
 from bot.pacing import Pacing
@@ -25,7 +26,8 @@ log = logging.getLogger(__name__)
 
 LOOK_SECONDS = 3.0
 """The record is looked at so often even when no event came."""
-LOST_MESSAGE = ("message to edit not found", "message can't be edited", "message_id_invalid")
+TROUBLE_SECONDS = 15.0
+"""Between two tries while Telegram is not well."""
 
 
 @dataclass(frozen=True)
@@ -58,29 +60,68 @@ class Watch:
             if job is None:
                 log.warning("watcher %s: its job's record is gone", self._key)
                 await self._tools.watchers.remove(watcher)
-            elif watcher.cancelled_by:
-                await self._end(watcher, job, status_message.cancelled(job, watcher.cancelled_by))
-            elif job.state.is_open:
-                await self._show_running(watcher, job)
-                await self._next_change()
-            elif job.state is JobState.READY:
-                await self._deliver(watcher, job)
-            elif job.state is JobState.FAILED:
-                await self._end(watcher, job, status_message.failed_by_record(job))
-            else:
-                return await self._start_over(watcher, job)
+                return None
+            try:
+                followed_by = await self._tell(watcher, job)
+            except TelegramAPIError as error:
+                log.warning("chat %s: %s", watcher.chat_id, error)
+                followed_by = await self._meet(watcher, error)
+            if followed_by:
+                return followed_by
         return None
 
-    async def _next_change(self) -> None:
+    async def _tell(self, watcher: Watcher, job: Job) -> str | None:
+        """Bring the chat up to date; the key of the watcher that goes on, if one does."""
+        if watcher.cancelled_by:
+            await self._end(watcher, job, status_message.cancelled(job, watcher.cancelled_by))
+        elif job.state.is_open:
+            await self._show_running(watcher, job)
+            await self._next_change(LOOK_SECONDS)
+        elif job.state is JobState.READY:
+            await self._deliver(watcher, job)
+        elif job.state is JobState.FAILED:
+            await self._end(watcher, job, status_message.failed_by_record(job))
+        else:
+            return await self._start_over(watcher, job)
+        return None
+
+    async def _meet(self, watcher: Watcher, error: TelegramAPIError) -> str | None:
+        """Do what this trouble calls for, so that the next turn of the loop can go well."""
+        watcher = await self._tools.watchers.get(self._key) or watcher
+        match trouble(error):
+            case Trouble.LATER:
+                await self._next_change(TROUBLE_SECONDS)
+            case Trouble.MESSAGE_LOST:
+                await self._tools.watchers.update(watcher, message_id=None, shown="")
+            case Trouble.UPGRADED if isinstance(error, TelegramMigrateToChat):
+                return await self._move(watcher, error.migrate_to_chat_id, redirected=False)
+            case Trouble.NO_TOPIC if watcher.thread_id is not None:
+                # Without a topic it goes to the general one.
+                await self._tools.watchers.update(watcher, thread_id=None, asked_in=None)
+            case Trouble.NO_TOPIC | Trouble.NO_RIGHT if watcher.chat_id != watcher.user_id:
+                return await self._move(watcher, watcher.user_id, redirected=True)
+            case _:
+                await self._give_up(watcher)
+        return None
+
+    async def _move(self, watcher: Watcher, chat_id: int, *, redirected: bool) -> str:
+        """Go on in another chat, with a status message of its own."""
+        here = {"thread_id": None, "asked_in": None, "message_id": None, "shown": "", "redirected": redirected}
+        successor = watcher.model_copy(update={"chat_id": chat_id, **here})
+        await self._tools.watchers.add(successor)
+        await self._tools.watchers.remove(watcher)
+        return successor.key
+
+    async def _next_change(self, seconds: float) -> None:
         # Not wait_for: in Python 3.11 it may swallow the cancellation of its task.
         with suppress(TimeoutError):
-            async with asyncio.timeout(LOOK_SECONDS):
+            async with asyncio.timeout(seconds):
                 await self._changed.wait()
         self._changed.clear()
 
     async def _show_running(self, watcher: Watcher, job: Job) -> None:
         place = await self._tools.store.place(job.id) if job.state is JobState.QUEUED else None
-        screen = status_message.running(job, place)
+        screen = _for(watcher, status_message.running(job, place))
         if digest(screen) == watcher.shown:
             return
         if watcher.message_id is None:
@@ -89,48 +130,35 @@ class Watch:
             await self._edit(watcher, screen)
 
     async def _show(self, watcher: Watcher, screen: Screen) -> Watcher:
-        """Show it whatever it takes: in the status message, or in a new one where that is gone."""
+        """Show it whatever it takes: in the status message, or in a new one where there is none."""
+        screen = _for(watcher, screen)
         if digest(screen) == watcher.shown:
             return watcher
-        if watcher.message_id is not None:
-            await self._tools.pacing.slot(watcher.chat_id)
-            return await self._edit(watcher, screen)
-        return await self._send(watcher, screen)
+        if watcher.message_id is None:
+            return await self._send(watcher, screen)
+        await self._tools.pacing.slot(watcher.chat_id)
+        return await self._edit(watcher, screen)
 
     async def _send(self, watcher: Watcher, screen: Screen) -> Watcher:
-        try:
-            message = await self._tools.bot.send_message(
-                watcher.chat_id,
-                screen.text,
-                message_thread_id=watcher.thread_id,
-                reply_markup=screen.keyboard,
-                reply_parameters=watcher.reply_to_request,
-                link_preview_options=screen.preview,
-                disable_notification=True,
-            )
-        except TelegramForbiddenError:
-            await self._give_up(watcher)
-            return watcher
-        except TelegramAPIError as error:
-            log.warning("chat %s: no status message: %s", watcher.chat_id, error)
-            return watcher
+        # A bot that is killed before the id is noted, or an answer that is lost, leaves a message nobody edits any more.
+        message = await self._tools.bot.send_message(
+            watcher.chat_id,
+            screen.text,
+            message_thread_id=watcher.thread_id,
+            reply_markup=screen.keyboard,
+            reply_parameters=watcher.reply_to_request,
+            link_preview_options=screen.preview,
+            disable_notification=True,
+        )
         return await self._tools.watchers.update(watcher, message_id=message.message_id, shown=digest(screen))
 
     async def _edit(self, watcher: Watcher, screen: Screen) -> Watcher:
         try:
             await edit(self._tools.bot, (watcher.chat_id, watcher.message_id or 0), screen)
-        except TelegramForbiddenError:
-            await self._give_up(watcher)
-            return watcher
-        except TelegramBadRequest as error:
-            if not any(text in error.message.lower() for text in LOST_MESSAGE):
-                log.warning("chat %s: status message: %s", watcher.chat_id, error)
-                return watcher
-            # Somebody deleted it: the job goes on in one new message.
-            return await self._send(await self._tools.watchers.update(watcher, message_id=None), screen)
         except TelegramAPIError as error:
-            log.warning("chat %s: status message: %s", watcher.chat_id, error)
-            return watcher
+            if trouble(error) is not Trouble.REFUSED:
+                raise
+            log.error("chat %s: a status message was refused: %s", watcher.chat_id, error)  # noqa: TRY400
         return await self._tools.watchers.update(watcher, shown=digest(screen))
 
     async def _deliver(self, watcher: Watcher, job: Job) -> None:
@@ -142,20 +170,19 @@ class Watch:
         try:
             if await self._finished_or_cancelled(delivery):
                 await delivery
-                fresh = await self._tools.watchers.get(self._key)
-                await self._end(fresh or watcher, job, status_message.done(job))
+                fresh = await self._tools.watchers.get(self._key) or watcher
+                screen = status_message.unsure(job, fresh.unsure) if fresh.unsure else status_message.done(job)
+                await self._end(fresh, job, screen)
         except DeliveryError as error:
-            fresh = await self._tools.watchers.get(self._key)
-            await self._end(fresh or watcher, job, status_message.failed(job, str(error)))
-        except ChatGone:
-            await self._give_up(watcher)
+            fresh = await self._tools.watchers.get(self._key) or watcher
+            await self._end(fresh, job, status_message.failed(job, str(error)))
         finally:
             delivery.cancel()
 
-    async def _finished_or_cancelled(self, delivery: asyncio.Task[Watcher]) -> bool:
+    async def _finished_or_cancelled(self, delivery: asyncio.Task[None]) -> bool:
         """Wait until the delivery is over (True) or the watcher is cancelled (False)."""
         while not delivery.done():
-            waiting = asyncio.create_task(self._next_change())
+            waiting = asyncio.create_task(self._next_change(LOOK_SECONDS))
             await asyncio.wait({delivery, waiting}, return_when=asyncio.FIRST_COMPLETED)
             waiting.cancel()
             now = await self._tools.watchers.get(self._key)
@@ -184,6 +211,10 @@ class Watch:
         await self._tools.watchers.add(successor)
         await self._tools.watchers.remove(watcher)
         return successor.key
+
+
+def _for(watcher: Watcher, screen: Screen) -> Screen:
+    return status_message.in_private(screen) if watcher.redirected else screen
 
 
 def digest(screen: Screen) -> str:

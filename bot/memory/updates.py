@@ -1,21 +1,69 @@
-"""Which updates of Telegram were taken.
+"""Which updates of Telegram came in, and which of them are not handled yet.
+
+Telegram forgets an update once the next ones are asked for, which is before its handler is done: it is written down first.
 
 Keys
-    manhwa:bot:update:<id>   there for a day: this update was taken
+    manhwa:bot:update:<id>    there for a day: this update came in
+    manhwa:bot:inbox          hash: JSON of each update whose handling has not come to its end, by id
+    manhwa:bot:inbox:tries    hash: how many bots began anew with it, by id
 """
 
+from collections.abc import Iterable
+from typing import cast
+
+from aiogram.types import Update
 from redis.asyncio import Redis
 
+INBOX = "manhwa:bot:inbox"
+TRIES = f"{INBOX}:tries"
+MOST_TRIES = 3
+"""An update that was in hand when so many bots died is not touched again: it may be why."""
 ONE_DAY = 24 * 3600
 """Telegram gives up delivering an update after that."""
+RECEIVE = """
+for n = 1, #ARGV, 2 do
+  if redis.call('SET', 'manhwa:bot:update:' .. ARGV[n], '1', 'NX', 'EX', KEYS[2]) then
+    redis.call('HSET', KEYS[1], ARGV[n], ARGV[n + 1])
+  end
+end
+"""
 
 
 class Updates:
-    """Tells updates that come a second time."""
+    """Keeps updates over restarts of the bot, and tells those that come a second time."""
 
     def __init__(self, redis: Redis) -> None:
         self._redis = redis
+        self._receive = redis.register_script(RECEIVE)
 
-    async def is_new(self, update_id: int) -> bool:
-        """Whether it comes for the first time; from then on it does not."""
-        return bool(await self._redis.set(f"manhwa:bot:update:{update_id}", "1", nx=True, ex=ONE_DAY))
+    async def receive(self, updates: Iterable[Update]) -> None:
+        """Write down what came in; what came before is passed over."""
+        written = [word for update in updates for word in (str(update.update_id), _text(update))]
+        if written:
+            await self._receive(keys=[INBOX, str(ONE_DAY)], args=written)
+
+    async def is_open(self, update_id: int) -> bool:
+        """Whether it came in and is not handled yet."""
+        return bool(await self._redis.hexists(INBOX, str(update_id)))
+
+    async def done(self, update_id: int) -> None:
+        """Its handling has come to its end."""
+        async with self._redis.pipeline(transaction=True) as pipeline:
+            pipeline.hdel(INBOX, str(update_id))
+            pipeline.hdel(TRIES, str(update_id))
+            await pipeline.execute()
+
+    async def begin_anew(self) -> list[Update]:
+        """What an earlier bot had in hand when it died, oldest first."""
+        inbox = cast("dict[str, str]", await self._redis.hgetall(INBOX))
+        found = []
+        for update_id in sorted(inbox, key=int):
+            if await self._redis.hincrby(TRIES, update_id, 1) > MOST_TRIES:
+                await self.done(int(update_id))
+            else:
+                found.append(Update.model_validate_json(inbox[update_id]))
+        return found
+
+
+def _text(update: Update) -> str:
+    return update.model_dump_json(by_alias=True, exclude_none=True)

@@ -11,19 +11,28 @@ import time
 from typing import Any, cast
 
 from aiogram.types import ReplyParameters
+from pydantic import field_validator
 from redis.asyncio import Redis
 
 from tasks.models import Value
 
 KEY = "manhwa:bot:watcher"
+ADD = """
+if redis.call('SADD', KEYS[1], ARGV[1]) == 0 then return 0 end
+redis.call('HSET', KEYS[2], unpack(ARGV, 4))
+redis.call('ZADD', KEYS[3], ARGV[2], ARGV[1])
+redis.call('SADD', KEYS[4], ARGV[3])
+return 1
+"""
 
 
 class Watcher(Value):
     """Someone who waits for a job in a chat.
 
     `asked_in` is the message that asked for it, `message_id` the status message once it is sent, `shown` a digest of
-    what it says, `sent` how many of the job's files went to the chat, `sending` that one more is on its way, or was when
-    the bot died.
+    what it says. `sent` is how many of the job's files went to the chat, `handed_over` that Telegram may have all of the
+    next one but has not answered, `unsure` the numbers of those that it never answered for. `redirected` says that it is
+    told in private because the bot may not write where it was asked.
     """
 
     job_id: str
@@ -35,8 +44,15 @@ class Watcher(Value):
     message_id: int | None = None
     shown: str = ""
     sent: int = 0
-    sending: bool = False
+    handed_over: bool = False
+    unsure: tuple[int, ...] = ()
+    redirected: bool = False
     cancelled_by: str = ""
+
+    @field_validator("unsure", mode="before")
+    @classmethod
+    def _numbers(cls, value: object) -> object:
+        return value.split() if isinstance(value, str) else value
 
     @property
     def key(self) -> str:
@@ -60,17 +76,13 @@ class Watchers:
 
     def __init__(self, redis: Redis) -> None:
         self._redis = redis
+        self._add = redis.register_script(ADD)
 
     async def add(self, watcher: Watcher) -> bool:
         """Note that the chat waits for the job; False if it does already."""
-        if not await self._redis.sadd(f"{KEY}s", watcher.key):
-            return False
-        async with self._redis.pipeline(transaction=True) as pipeline:
-            pipeline.hset(f"{KEY}:{watcher.key}", mapping=_fields(watcher))
-            pipeline.zadd(f"{KEY}s-of:{watcher.user_id}", {watcher.key: time.time()})
-            pipeline.sadd(f"{KEY}s-at:{watcher.job_id}", watcher.chat_id)
-            await pipeline.execute()
-        return True
+        keys = [f"{KEY}s", f"{KEY}:{watcher.key}", f"{KEY}s-of:{watcher.user_id}", f"{KEY}s-at:{watcher.job_id}"]
+        fields = [word for pair in _fields(watcher).items() for word in pair]
+        return bool(await self._add(keys=keys, args=[watcher.key, time.time(), watcher.chat_id, *fields]))
 
     async def get(self, key: str) -> Watcher | None:
         """The watcher of that key, as it is now."""
@@ -116,5 +128,10 @@ class Watchers:
 
 
 def _fields(watcher: Watcher) -> dict[Any, Any]:
-    values = watcher.model_dump(exclude_none=True)
-    return {name: int(value) if isinstance(value, bool) else value for name, value in values.items()}
+    return {name: _plain(value) for name, value in watcher.model_dump(exclude_none=True).items()}
+
+
+def _plain(value: object) -> Any:
+    if isinstance(value, tuple):
+        return " ".join(map(str, value))
+    return int(value) if isinstance(value, bool) else value

@@ -5,9 +5,11 @@ import io
 import json
 import os
 import signal
+import subprocess
 import threading
 import zipfile
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import AbstractAsyncContextManager
 from pathlib import Path
 from typing import Any
 
@@ -20,9 +22,10 @@ from redis import Redis
 
 from bot.local.redis_server import is_live
 from bot.local.telegram import StandIn
+from bot.middlewares import Polite
 from bot.settings import BotSettings
-from tests.conftest import StartWorker, children, process, running_bot
-from tests.person import Person, soon
+from tests.conftest import StartWorker, beside, children, process, running_bot
+from tests.person import GROUP, JUNHO, SMALL_GROUP, SOFIA, Person, soon
 from tests.web_server import Reply, WebServer, as_json
 
 SEARCH = "/manga/mangapill/harbour?page=1"
@@ -399,15 +402,125 @@ class TestKills:
         assert await mina.breaches() == []
 
 
+StartBot = Callable[[], AbstractAsyncContextManager["subprocess.Popen[bytes]"]]
+
+
+def came_up() -> Callable[[str], bool]:
+    """Whether the log has one more bot that is up than at the first look."""
+    before: list[int] = []
+
+    def is_up(said: str) -> bool:
+        ups = said.count("the bot is up")
+        before.append(ups)
+        return ups > before[0]
+
+    return is_up
+
+
+def make_large(shelf: Shelf, edge: int = 900) -> None:
+    """Six pages of `edge` times `edge` bytes each."""
+    for n in range(6):
+        target = io.BytesIO()
+        Image.effect_noise((edge, edge), 200 + n).save(target, "BMP")
+        shelf.has(n // 2 + 1, n % 2 + 1, Reply(target.getvalue(), content_type="image/bmp"))
+
+
+@pytest.mark.usefixtures("consumet_worker")
+class TestUploads:
+    """The bot is a process of its own, so that it can be killed."""
+
+    @pytest.fixture
+    def start_bot(
+        self,
+        consumet_settings: BotSettings,
+        consumet: dict[str, str],
+        clean_environment: dict[str, str],
+        tmp_path: Path,
+    ) -> StartBot:
+        environment = {
+            **clean_environment,
+            **consumet,
+            "DATA_DIR": str(consumet_settings.data_dir),
+            "TELEGRAM_BOT_TOKEN": consumet_settings.telegram_bot_token.get_secret_value(),
+            "TELEGRAM_API_URL": consumet_settings.telegram_api_url,
+        }
+        return lambda: beside(process(["bot"], environment, tmp_path / "bot.log", came_up()))
+
+    async def kill(self, bot: "subprocess.Popen[bytes]") -> None:
+        bot.kill()
+        await asyncio.to_thread(bot.wait)
+
+    async def test_killed_before_all_of_it_is_out_the_file_is_sent_again(
+        self, mina: Person, shelf: Shelf, start_bot: StartBot, telegram: StandIn, consumet_settings: BotSettings
+    ) -> None:
+        make_large(shelf, edge=2000)  # more than the sockets between the two hold
+        await mina.orders_fault(method="sendDocument", unread=True, delay=30)
+        async with start_bot() as bot:
+            sent = await mina.sends(shelf.command(1, 2, 3))
+            status = await mina.sees("Uploading", after=sent)
+            await soon(lambda: telegram.faults.used("sendDocument"), "the upload's beginning")
+            await self.kill(bot)
+        async with start_bot():
+            await mina.receives_document()
+            done = await mina.sees("✅ Done", after=sent)
+            await soon(lambda: folders(consumet_settings) == [], "the job's folder is gone")
+        assert done["message_id"] == status["message_id"]
+        assert len([m for m in await mina.messages() if "document" in m]) == 1
+
+    async def test_killed_before_the_answer_the_file_is_not_sent_again(
+        self, mina: Person, shelf: Shelf, start_bot: StartBot, consumet_settings: BotSettings
+    ) -> None:
+        await mina.orders_fault(method="sendDocument", do_it=True, delay=30)
+        async with start_bot() as bot:
+            sent = await mina.sends(shelf.command(1))
+            await mina.receives_document()
+            await self.kill(bot)
+        async with start_bot():
+            await mina.sees("Sent, but Telegram's answer was lost", after=sent)
+            await soon(lambda: folders(consumet_settings) == [], "the job's folder is gone")
+        assert len([m for m in await mina.messages() if "document" in m]) == 1
+
+    async def test_an_upload_that_breaks_off_goes_on_by_itself(
+        self, mina: Person, shelf: Shelf, consumet_settings: BotSettings
+    ) -> None:
+        make_large(shelf)
+        await mina.orders_fault(method="sendDocument", unread=True, drop=True)
+        async with running_bot(consumet_settings):
+            await mina.sends(shelf.command(1, 2, 3))
+            await mina.sees("✅ Done")
+        assert len([m for m in await mina.messages() if "document" in m]) == 1
+
+    async def test_what_came_in_as_the_bot_died_is_handled_by_the_next(
+        self, mina: Person, shelf: Shelf, start_bot: StartBot
+    ) -> None:
+        let_go = threading.Event()
+        shelf.server.on(SEARCH, Reply(wait_for=let_go))
+        async with start_bot() as bot:
+            sent = await mina.sends("/search harbour")
+            await soon(lambda: shelf.server.count(SEARCH), "the search")
+            await mina.sends("/help")  # Telegram has been asked for what comes after the search
+            await mina.sees("I download manga", after=sent)
+            await self.kill(bot)
+        let_go.set()
+        shelf.server.on(SEARCH, as_json({"results": [{"id": "7/harbour-lights", "title": "Harbour Lights"}]}))
+        async with start_bot():
+            await mina.sees_button("Harbour Lights")
+
+    async def test_a_command_that_comes_twice_starts_one_job(
+        self, mina: Person, shelf: Shelf, consumet_settings: BotSettings
+    ) -> None:
+        async with running_bot(consumet_settings):
+            sent = await mina.sends(shelf.command(1), twice=True)
+            await mina.sees("Done", after=sent)
+        assert len([m for m in await mina.messages() if m["message_id"] > sent]) == 2
+
+
 @pytest.mark.usefixtures("consumet_worker")
 async def test_a_large_archive_comes_in_parts(
     mina: Person, shelf: Shelf, consumet_settings: BotSettings, telegram: StandIn, tmp_path: Path
 ) -> None:
     telegram.files.upload_limit = 2_000_000
-    for n in range(6):
-        target = io.BytesIO()
-        Image.effect_noise((900, 900), 200 + n).save(target, "PNG")
-        shelf.has(n // 2 + 1, n % 2 + 1, Reply(target.getvalue(), content_type="image/png"))
+    make_large(shelf)
     async with running_bot(consumet_settings.model_copy(update={"upload_limit_mb": 3})):
         await mina.sends(shelf.command(1, 2, 3))
         await mina.sees(r"Done · 6 pages · .* parts")
@@ -461,6 +574,7 @@ class TestTelegram:
         await mina.sends("/download demo lantern-2")
         await mina.receives_document()
         await mina.sees("look whether the file arrived")
+        await mina.sees_button("Retry")
         assert len([m for m in await mina.messages() if "document" in m]) == 1
 
     async def test_a_deleted_status_message_is_replaced_by_one_other(self, mina: Person) -> None:
@@ -471,3 +585,64 @@ class TestTelegram:
         await mina.receives_document()
         await mina.sees("Done", after=sent)
         assert len([m for m in await mina.messages() if m["message_id"] > sent]) == 3
+
+    async def test_who_blocked_the_bot_waits_for_nothing(self, mina: Person, bot: BotSettings) -> None:
+        await mina.orders_fault(method="sendDocument", status=403, description="Forbidden: bot was blocked by the user")
+        sent = await mina.sends("/download demo lantern-1")
+        await mina.sees("Uploading", after=sent)
+        await soon(lambda: folders(bot) == [], "the job's folder is gone")
+        await mina.sends("/jobs")
+        await mina.sees("You have no downloads running")
+
+    async def test_a_group_that_put_the_bot_out_is_left_alone(
+        self, junho_in_group: Person, junho: Person, bot: BotSettings
+    ) -> None:
+        gone = "Forbidden: bot was kicked from the supergroup chat"
+        await junho.orders_fault(method="editMessageText", status=403, description=gone)
+        await junho_in_group.sends("/download demo lantern-1 lantern-2 lantern-3")
+        await junho_in_group.sees("Queued|Downloading")
+        await soon(lambda: folders(bot) != [], "the job's folder")
+        await soon(lambda: folders(bot) == [], "the job's folder is gone")
+        sent = await junho.sends("/jobs")
+        await junho.sees("You have no downloads running", after=sent)
+        assert not [m for m in await junho_in_group.messages() if "document" in m]
+
+    async def test_where_files_are_not_allowed_they_come_in_private(
+        self, junho_in_group: Person, junho: Person
+    ) -> None:
+        no = "Bad Request: not enough rights to send documents to the chat"
+        await junho.orders_fault(method="sendDocument", status=400, description=no)
+        await junho_in_group.sends("/download demo lantern-1")
+        await junho.receives_document()
+        assert "I may not write where you asked for it" in (await junho.sees("Done"))["text"]
+        assert not [m for m in await junho_in_group.messages() if "document" in m]
+
+    async def test_a_closed_topic_is_left_for_the_general_one(self, junho_in_group: Person, telegram: StandIn) -> None:
+        await junho_in_group.orders_fault(method="sendDocument", status=400, description="Bad Request: TOPIC_CLOSED")
+        await junho_in_group.sends("/download demo lantern-1")
+        async with Person(telegram.url, JUNHO, chat=GROUP) as in_general:
+            await in_general.receives_document()
+        await junho_in_group.sees("Done")
+
+    async def test_a_group_that_became_a_supergroup_gets_its_file_there(self, mina: Person, telegram: StandIn) -> None:
+        async with (
+            Person(telegram.url, SOFIA, chat=SMALL_GROUP) as before,
+            Person(telegram.url, SOFIA, chat=GROUP) as after,
+        ):
+            await before.sends("/download demo lantern-1 lantern-2")
+            await before.sees("Queued|Downloading")
+            await mina.sets_rules(upgraded=True)
+            await after.receives_document()
+            await after.sees("Done")
+
+    async def test_a_bad_hour_of_telegram_ends_with_the_file_all_the_same(
+        self, mina: Person, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(Polite, "ATTEMPTS", 1)
+        monkeypatch.setattr("bot.delivery.watch.TROUBLE_SECONDS", 0.1)
+        await mina.orders_fault(method="sendDocument", times=3, status=502, body="<html>Bad Gateway</html>")
+        await mina.orders_fault(method="editMessageText", times=3, status=500)
+        await mina.sends("/download demo lantern-1")
+        await mina.receives_document()
+        await mina.sees("Done")
+        assert len([m for m in await mina.messages() if "document" in m]) == 1

@@ -50,6 +50,8 @@ class Rules(BaseModel):
 
     upload_limit: int | None = None
     rate_limits: bool | None = None
+    upgraded: bool | None = None
+    """The small group has become the supergroup."""
 
 
 class ChatApi:
@@ -166,6 +168,8 @@ class ChatApi:
             self._files.upload_limit = rules.upload_limit
         if rules.rate_limits is not None:
             self._methods.rates = RateRules() if rules.rate_limits else None
+        if rules.upgraded is not None:
+            self._world.upgraded = rules.upgraded
         return web.json_response({})
 
 

@@ -14,5 +14,5 @@ class ApiError(Exception):
         self.parameters = parameters
 
 
-def bad_request(text: str, *, breach: bool = False) -> ApiError:
-    return ApiError(400, f"Bad Request: {text}", breach=breach)
+def bad_request(text: str, *, breach: bool = False, **parameters: Any) -> ApiError:
+    return ApiError(400, f"Bad Request: {text}", breach=breach, **parameters)

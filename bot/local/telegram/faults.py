@@ -9,7 +9,7 @@ class Fault(BaseModel):
     """What happens to the next `times` calls of `method` instead of the usual.
 
     `body` is sent as HTML in place of JSON; `drop` closes the connection without an answer; `do_it` does what was asked
-    before that; `delay` waits so many seconds first.
+    before that; `unread` leaves the body of the call unread; `delay` waits so many seconds first.
     """
 
     model_config = ConfigDict(extra="forbid")
@@ -22,6 +22,7 @@ class Fault(BaseModel):
     body: str | None = None
     drop: bool = False
     do_it: bool = False
+    unread: bool = False
     delay: float = 0.0
 
 
@@ -30,6 +31,7 @@ class Faults:
 
     def __init__(self) -> None:
         self._waiting: list[Fault] = []
+        self._used: set[str] = set()
 
     def order(self, fault: Fault) -> None:
         self._waiting.append(fault)
@@ -39,5 +41,10 @@ class Faults:
         for fault in self._waiting:
             if fault.method.lower() == method.lower() and fault.times > 0:
                 fault.times -= 1
+                self._used.add(fault.method)
                 return fault
         return None
+
+    def used(self, method: str) -> bool:
+        """Whether a fault ordered for that method has come over a call."""
+        return method in self._used

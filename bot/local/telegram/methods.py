@@ -11,7 +11,7 @@ from bot.local.telegram.errors import ApiError, bad_request
 from bot.local.telegram.files import Files, StoredFile
 from bot.local.telegram.limits import RateRules
 from bot.local.telegram.rules import check_caption, check_keyboard, check_text
-from bot.local.telegram.world import BOT, GROUP, GROUP_CREATOR, TOPICS, World, dump
+from bot.local.telegram.world import BOT, GROUP, GROUP_CREATOR, SMALL_GROUP, TOPICS, World, dump
 
 ANSWER_SECONDS = 15.0
 """How long a press waits for its answer."""
@@ -79,6 +79,8 @@ class Methods:
 
     async def call(self, name: str, params: Params) -> Any:
         """The result of a method, ready for JSON. Raises `ApiError`."""
+        if self._world.upgraded and str(params.get("chat_id")) == str(SMALL_GROUP.id):
+            raise bad_request("group chat was upgraded to a supergroup chat", migrate_to_chat_id=GROUP.id)
         method = self._table.get(name.lower())
         if method is None:
             raise ApiError(404, "Not Found: method not found")

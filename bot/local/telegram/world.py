@@ -21,6 +21,8 @@ PEOPLE = (
     User(id=103, is_bot=False, first_name="Sofía", username="sofia", language_code="es"),
 )
 GROUP = Chat(id=-1000000000001, type="supergroup", title="Reading club", is_forum=True)
+SMALL_GROUP = Chat(id=-4000001, type="group", title="Two friends")
+"""No supergroup yet; becomes `GROUP` when it is told to."""
 TOPICS = {None: "General", 2: "Requests"}
 GROUP_CREATOR = PEOPLE[0].id
 UPDATE_LIFE = {"message": 24 * 3600.0, "callback_query": 150.0}
@@ -51,6 +53,8 @@ class World:
         self.sequence = 0
         self.updates: deque[tuple[float, Update]] = deque()
         self.breaches: list[str] = []
+        self.upgraded = False
+        """The small group has become the supergroup."""
         self._next_message = EMPTY_MESSAGE_ID
         self._next_update = int(time.time())
         self._changed = asyncio.Condition()
@@ -68,8 +72,9 @@ class World:
 
     @staticmethod
     def chat(chat_id: int) -> Chat:
-        if chat_id == GROUP.id:
-            return GROUP
+        for group in (GROUP, SMALL_GROUP):
+            if chat_id == group.id:
+                return group
         for person in PEOPLE:
             if person.id == chat_id:
                 names = person.model_dump(include={"first_name", "last_name", "username"})
