@@ -4,6 +4,7 @@ import asyncio
 import io
 import json
 import os
+import resource
 import signal
 import subprocess
 import threading
@@ -24,6 +25,8 @@ from bot.local.redis_server import is_live
 from bot.local.telegram import StandIn
 from bot.middlewares import Polite
 from bot.settings import BotSettings
+from tasks.jobs.store import JobStore
+from tasks.resources import open_redis
 from tests.conftest import StartWorker, beside, children, process, running_bot
 from tests.person import GROUP, JUNHO, SMALL_GROUP, SOFIA, Person, soon
 from tests.web_server import Reply, WebServer, as_json
@@ -148,6 +151,14 @@ class TestSources:
         ]
         await mina.sees("Missing")
 
+    async def test_a_source_that_goes_away_in_mid_page_is_named(self, mina: Person, shelf: Shelf) -> None:
+        shelf.has(2, 2, image(shelf.pictures["2-2"], cut=900))
+        shelf.server.on(shelf.list_of(3), Reply(b"[]", cut=0))
+        await mina.sends(shelf.command(1, 2, 3))
+        file = await mina.receives_document()
+        assert "ch 2, page 2: the page is no whole picture" in file["caption"]
+        assert "ch 3: The source mangapill does not answer right now" in file["caption"]
+
     async def test_a_page_that_fails_at_first_is_fetched_again(self, mina: Person, shelf: Shelf) -> None:
         whole = image(shelf.pictures["1-1"])
         cut = image(shelf.pictures["1-1"], cut=500)
@@ -185,6 +196,35 @@ class TestSources:
             shelf.has(1, page, image(shelf.pictures[f"1-{page}"]))
         await mina.presses("Retry", on=failed)
         await mina.receives_document("Harbour Lights - 1")
+
+
+@pytest.mark.usefixtures("consumet_bot")
+class TestDisk:
+    async def test_a_job_that_would_not_fit_is_not_started(
+        self, mina: Person, shelf: Shelf, consumet_bot: BotSettings, start_worker: StartWorker, consumet: dict[str, str]
+    ) -> None:
+        async with open_redis(consumet_bot.redis_url) as redis:
+            await JobStore(redis).remember_finished(1, 1e15)
+        with start_worker("small", **consumet):
+            await mina.sends(shelf.command(1))
+            await mina.sees("❌ Failed · The disk has no room for it: about 2000000100 MB are needed")
+        assert not shelf.server.count("/1-1.jpg")
+
+    async def test_a_disk_that_fills_up_ends_the_job_and_gets_its_room_back(
+        self, mina: Person, shelf: Shelf, consumet_bot: BotSettings, start_worker: StartWorker, consumet: dict[str, str]
+    ) -> None:
+        make_large(shelf)
+        with start_worker("full", **consumet) as worker:
+            # The pages fit, the archive does not.
+            for child in children(worker.pid):
+                resource.prlimit(child, resource.RLIMIT_FSIZE, (2_000_000, resource.RLIM_INFINITY))
+            await mina.sends(shelf.command(1, 2, 3))
+            failed = await mina.sees("❌ Failed · The disk is full")
+            await soon(lambda: folders(consumet_bot) == [], "the job's folder is gone")
+            for child in children(worker.pid):
+                resource.prlimit(child, resource.RLIMIT_FSIZE, (resource.RLIM_INFINITY,) * 2)
+            await mina.presses("Retry", on=failed)
+            await mina.receives_document()
 
 
 @pytest.mark.usefixtures("consumet_worker", "consumet_bot")
