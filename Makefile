@@ -2,13 +2,16 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: run test lint types format help clean
+.PHONY: run test soak lint types format help clean
 
 run: .venv/run.stamp ## start everything on this machine; Ctrl-C stops it
 	@exec $(BIN)/python -m bot.local
 
 test: .venv/dev.stamp ## run every test
 	@exec $(BIN)/python -m pytest $(ARGS)
+
+soak: .venv/dev.stamp ## 200 jobs and 60 kills, about 15 minutes; ARGS="--jobs 20 --kills 9" for fewer
+	@exec $(BIN)/python -m tests.end_to_end.soak $(ARGS)
 
 lint: .venv/dev.stamp ## check style
 	$(BIN)/ruff check .
