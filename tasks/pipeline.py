@@ -92,6 +92,7 @@ class _Attempt:
         try:
             result = await _beside(self._make(), self._keep(), self._tell())
             await self._store.finish(self._lease, result)
+            await self._report(JobState.READY, self._meter.progress())
         except GaveWay:
             log.info("job %s: gives way to others", self._job.id)
             raise  # its pages are for the worker that goes on with it

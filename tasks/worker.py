@@ -15,6 +15,7 @@ from celery.signals import celeryd_init, setup_logging
 from celery.worker import consumer
 from celery.worker.state import maybe_shutdown
 from kombu import Connection
+from kombu.transport.redis import Channel
 from redis.exceptions import RedisError
 
 from tasks import janitor, pipeline
@@ -27,10 +28,21 @@ from tasks.settings import task_settings
 log = logging.getLogger(__name__)
 
 
+class _Channel(Channel):
+    """Says what is wrong when it was cut off: kombu's own trips over it (celery/kombu#582), and takes the worker with it."""
+
+    def _connparams(self, *args: Any, **kwargs: Any) -> Any:
+        if self.connection is None or self.connection.client is None:
+            raise ConnectionError("this channel's connection was lost")
+        return super()._connparams(*args, **kwargs)  # type: ignore[misc]  # the stubs leave it out
+
+
 class Consumer(consumer.Consumer):
     """Celery's own waits for up to half a minute before it looks whether Redis is back; this one looks every second."""
 
     def ensure_connected(self, conn: Connection) -> Connection:
+        transport: Any = conn.transport
+        transport.Channel = type("Channel", (_Channel, transport.Channel), {})
         connected = conn.ensure_connection(
             _not_connected, interval_start=1, interval_step=0, interval_max=1, callback=maybe_shutdown
         )

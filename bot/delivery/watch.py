@@ -28,6 +28,8 @@ LOOK_SECONDS = 3.0
 """The record is looked at so often even when no event came."""
 TROUBLE_SECONDS = 15.0
 """Between two tries while Telegram is not well."""
+ANSWER_SECONDS = 5.0
+"""A bot that is told to stop waits so long for the answer to an upload; Telegram takes a while over large ones."""
 
 
 @dataclass(frozen=True)
@@ -176,8 +178,17 @@ class Watch:
         except DeliveryError as error:
             fresh = await self._tools.watchers.get(self._key) or watcher
             await self._end(fresh, job, status_message.failed(job, str(error)))
+        except asyncio.CancelledError:
+            await self._wait_for_the_answer(delivery)
+            raise
         finally:
             delivery.cancel()
+
+    async def _wait_for_the_answer(self, delivery: asyncio.Task[None]) -> None:
+        """The bot stops. If Telegram has all of a file, its answer decides whether the next bot knows that it arrived."""
+        watcher = await self._tools.watchers.get(self._key)
+        if watcher and watcher.handed_over:
+            await asyncio.wait({delivery}, timeout=ANSWER_SECONDS)
 
     async def _finished_or_cancelled(self, delivery: asyncio.Task[None]) -> bool:
         """Wait until the delivery is over (True) or the watcher is cancelled (False)."""

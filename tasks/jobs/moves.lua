@@ -52,9 +52,9 @@ local function is_open(s)
   return s == 'queued' or s == 'downloading' or s == 'packing'
 end
 
-local function forget_key()
+local function forget_key(seconds)
   local key = prefix .. 'jobs:key:' .. (redis.call('HGET', job, 'key') or '')
-  if redis.call('GET', key) == id then redis.call('DEL', key) end
+  if redis.call('GET', key) == id then redis.call('EXPIRE', key, seconds) end
 end
 
 local SETTLE, PATIENCE, SLICE = 5, 2, 60
@@ -133,7 +133,7 @@ local function close(s, ttl)
   redis.call('ZREM', prefix .. 'jobs:queued', id)
   redis.call('SREM', prefix .. 'jobs:of:' .. redis.call('HGET', job, 'requester'), id)
   redis.call('EXPIRE', job, ttl)
-  if s ~= 'ready' then forget_key() end
+  forget_key(s == 'ready' and ttl or 0)
   announce()
 end
 

@@ -10,9 +10,9 @@ import subprocess
 import threading
 import zipfile
 from collections.abc import AsyncIterator, Callable, Iterator
-from contextlib import AbstractAsyncContextManager
+from contextlib import AbstractAsyncContextManager, ExitStack
+from functools import partial
 from pathlib import Path
-from typing import Any
 
 import pytest
 from celery import Celery
@@ -28,62 +28,9 @@ from bot.settings import BotSettings
 from tasks.jobs.store import JobStore
 from tasks.resources import open_redis
 from tests.conftest import StartWorker, beside, children, process, running_bot
+from tests.end_to_end.shelf import SEARCH, Shelf, image
 from tests.person import GROUP, JUNHO, SMALL_GROUP, SOFIA, Person, soon
 from tests.web_server import Reply, WebServer, as_json
-
-SEARCH = "/manga/mangapill/harbour?page=1"
-INFO = "/manga/mangapill/info?id=7%2Fharbour-lights"
-
-
-def picture(shade: int, kind: str = "JPEG") -> bytes:
-    target = io.BytesIO()
-    Image.effect_noise((200, 300), 60).point(lambda value: (value + shade) % 256).save(target, kind)
-    return target.getvalue()
-
-
-def image(body: bytes, **more: Any) -> Reply:
-    return Reply(body, content_type="image/jpeg", **more)
-
-
-class Shelf:
-    """The title "Harbour Lights" on the server: chapters of two pages each, whose pages can be replaced."""
-
-    def __init__(self, server: WebServer, chapters: int = 3) -> None:
-        self.server = server
-        self.pictures: dict[str, bytes] = {}
-        server.reset()
-        server.on("/manga/mangapill", as_json({"intro": "hello"}))
-        server.on(SEARCH, as_json({"results": [{"id": "7/harbour-lights", "title": "Harbour Lights"}]}))
-        listed = [{"id": self.chapter(n), "title": f"Chapter {n}", "chapter": str(n)} for n in range(chapters, 0, -1)]
-        server.on(INFO, as_json({"id": "7/harbour-lights", "title": "Harbour Lights", "chapters": listed}))
-        for n in range(1, chapters + 1):
-            self.lists(n, f"{server.url}/{n}-1.jpg", f"{server.url}/{n}-2.jpg")
-            for page in (1, 2):
-                self.pictures[f"{n}-{page}"] = picture(10 * n + page)
-                self.has(n, page, image(self.pictures[f"{n}-{page}"]))
-
-    @staticmethod
-    def chapter(number: int) -> str:
-        return f"7-1000{number}000/harbour-lights-chapter-{number}"
-
-    def lists(self, chapter: int, *addresses: str) -> None:
-        self.server.on(self.list_of(chapter), as_json([{"img": address, "page": 1} for address in addresses]))
-
-    def list_of(self, chapter: int) -> str:
-        """Where the chapter's page list is."""
-        return f"/manga/mangapill/read?chapterId={self.chapter(chapter).replace('/', '%2F')}"
-
-    def has(self, chapter: int, page: int, *replies: Reply) -> None:
-        self.server.on(f"/{chapter}-{page}.jpg", *replies)
-
-    def holds_back(self, chapter: int, page: int) -> threading.Event:
-        """The page comes once the event is set."""
-        let_go = threading.Event()
-        self.has(chapter, page, image(self.pictures[f"{chapter}-{page}"], wait_for=let_go))
-        return let_go
-
-    def command(self, *chapters: int) -> str:
-        return "/download mangapill " + " ".join(self.chapter(n) for n in chapters)
 
 
 @pytest.fixture
@@ -520,6 +467,17 @@ class TestUploads:
             await soon(lambda: folders(consumet_settings) == [], "the job's folder is gone")
         assert len([m for m in await mina.messages() if "document" in m]) == 1
 
+    async def test_a_bot_that_is_told_to_stop_waits_for_the_answer(
+        self, mina: Person, shelf: Shelf, consumet_settings: BotSettings
+    ) -> None:
+        await mina.orders_fault(method="sendDocument", do_it=True, answer=True, delay=1)
+        async with running_bot(consumet_settings):
+            sent = await mina.sends(shelf.command(1))
+            await mina.receives_document()
+        async with running_bot(consumet_settings):
+            await mina.sees("✅ Done", after=sent)
+        assert len([m for m in await mina.messages() if "document" in m]) == 1
+
     async def test_an_upload_that_breaks_off_goes_on_by_itself(
         self, mina: Person, shelf: Shelf, consumet_settings: BotSettings
     ) -> None:
@@ -529,6 +487,20 @@ class TestUploads:
             await mina.sends(shelf.command(1, 2, 3))
             await mina.sees("✅ Done")
         assert len([m for m in await mina.messages() if "document" in m]) == 1
+
+    async def test_an_upload_can_be_cancelled(
+        self, mina: Person, shelf: Shelf, telegram: StandIn, consumet_settings: BotSettings
+    ) -> None:
+        make_large(shelf, edge=2000)
+        await mina.orders_fault(method="sendDocument", unread=True, delay=30)
+        async with running_bot(consumet_settings):
+            sent = await mina.sends(shelf.command(1, 2, 3))
+            status = await mina.sees("Uploading", after=sent)
+            await soon(lambda: telegram.faults.used("sendDocument"), "the upload's beginning")
+            await mina.presses("Cancel", on=status)
+            await mina.sees("✖ Cancelled by Mina Park", after=sent)
+            await soon(lambda: folders(consumet_settings) == [], "the job's folder is gone")
+        assert not [m for m in await mina.messages() if "document" in m]
 
     async def test_what_came_in_as_the_bot_died_is_handled_by_the_next(
         self, mina: Person, shelf: Shelf, start_bot: StartBot
@@ -572,6 +544,45 @@ async def test_a_large_archive_comes_in_parts(
         with zipfile.ZipFile(await mina.saves(file, tmp_path / "part.zip")) as archive:
             assert archive.testzip() is None
             assert "manifest.json" in archive.namelist()
+
+
+async def test_a_killed_redis_takes_nobody_with_it(
+    mina: Person, shelf: Shelf, telegram: StandIn, tmp_path: Path, clean_environment: dict[str, str]
+) -> None:
+    settings = BotSettings(
+        _env_file=None,
+        data_dir=tmp_path,
+        mangapi_url=shelf.server.url,
+        consumet_providers=("mangapill",),
+        telegram_bot_token=SecretStr(telegram.token),
+        telegram_api_url=telegram.url,
+    )
+    ours = {"DATA_DIR": str(tmp_path), "MANGAPI_URL": shelf.server.url, "CONSUMET_PROVIDERS": "mangapill"}
+    environment = {**clean_environment, **ours}
+    redis = partial(
+        process, ["bot.local.redis_server"], environment, tmp_path / "redis.log", lambda _: is_live(settings)
+    )
+    words = ["celery", "-A", "tasks", "worker", "-Q", "downloads,cleanup", "-c", "2", "-n", "w@%h", "-l", "INFO"]
+    log = tmp_path / "worker.log"
+    let_go = shelf.holds_back(2, 1)
+    with ExitStack() as stack:
+        server = stack.enter_context(redis())
+        worker = stack.enter_context(process(words, environment, log, lambda said: " ready." in said))
+        async with running_bot(settings):
+            sent = await mina.sends(shelf.command(1, 2))
+            status = await mina.sees("pages 3/4", after=sent)
+            for times in range(1, 4):
+                server.kill()
+                await asyncio.to_thread(server.wait)
+                server = stack.enter_context(redis())
+                await soon(lambda times=times: log.read_text().count("Connected to redis") > times, "connected again")
+            let_go.set()
+            await mina.receives_document()
+            assert (await mina.sees("Done", after=sent))["message_id"] == status["message_id"]
+            await soon(lambda: folders(settings) == [], "the job's folder is gone")
+            assert worker.poll() is None
+        assert log.read_text().count(" ready.") == 1
+    assert shelf.server.count("/1-1.jpg") == 1
 
 
 async def test_a_bot_without_redis_says_so_and_waits(

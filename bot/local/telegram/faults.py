@@ -9,7 +9,8 @@ class Fault(BaseModel):
     """What happens to the next `times` calls of `method` instead of the usual.
 
     `body` is sent as HTML in place of JSON; `drop` closes the connection without an answer; `do_it` does what was asked
-    before that; `unread` leaves the body of the call unread; `delay` waits so many seconds first.
+    before that, and `answer` then answers as usual; `unread` leaves the body of the call unread; `delay` waits so many
+    seconds before the answer.
     """
 
     model_config = ConfigDict(extra="forbid")
@@ -22,6 +23,7 @@ class Fault(BaseModel):
     body: str | None = None
     drop: bool = False
     do_it: bool = False
+    answer: bool = False
     unread: bool = False
     delay: float = 0.0
 

@@ -63,8 +63,10 @@ class BotApi:
             if error.breach:
                 self._world.breaches.append(f"{name}: {error.description}")
             return _refusal(error)
-        if fault:
+        if fault and not fault.answer:
             return await _faulty(request, fault)
+        if fault:
+            await asyncio.sleep(fault.delay)
         return web.json_response({"ok": True, "result": result})
 
     async def download(self, request: web.Request) -> web.StreamResponse:

@@ -8,7 +8,7 @@ import pytest
 
 from tasks.archives.names import archive_name, chapter_folder, chapter_folders, chapter_range
 from tasks.archives.parts import ARCHIVE_OVERHEAD, ENTRY_OVERHEAD, ChapterPages, PageFile, Part, plan
-from tasks.archives.zip import Archive, write_zip
+from tasks.archives.zip import Archive, Checkpoint, write_zip
 from tasks.jobs.job import Failure, Missing
 from tasks.models import Chapter, DownloadRequest
 
@@ -106,3 +106,26 @@ def test_the_same_input_gives_the_same_bytes(tmp_path: Path) -> None:
         manifest = json.loads(archive.read("manifest.json"))
     assert manifest["missing"][0]["failure"]["code"] == "source_down"
     assert manifest["chapters"][0]["files"][0]["size"] == 500
+
+
+def test_a_checkpoint_ends_the_writing(tmp_path: Path) -> None:
+    chapter = chapter_of(tmp_path, 1, [500, 700])
+    request = DownloadRequest(source="demo", title="T", chapters=(chapter.chapter,))
+    archive = Archive(request, Part([chapter]), [], 1, 1)
+
+    class Enough(Exception):
+        pass
+
+    def after(number: int) -> Checkpoint:
+        left = iter(range(number))
+
+        def checkpoint() -> None:
+            if next(left, None) is None:
+                raise Enough
+
+        return checkpoint
+
+    for checkpoints in range(4):  # two pages are written, two are read back
+        with pytest.raises(Enough):
+            write_zip(archive, tmp_path / "x.part", tmp_path / "x.zip", after(checkpoints))
+        assert not (tmp_path / "x.zip").exists()

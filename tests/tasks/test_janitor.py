@@ -1,0 +1,90 @@
+"""What goes from the disk, and what stays, on a real Redis."""
+
+import time
+from pathlib import Path
+
+import pytest
+
+from bot.settings import BotSettings
+from tasks import janitor
+from tasks.jobs import store as store_module
+from tasks.jobs.job import ArchiveFile, Failure, Result
+from tasks.jobs.store import JobStore, Lease
+from tasks.models import Chapter, DownloadRequest
+from tasks.workspace import Workspace
+
+RESULT = Result(files=(ArchiveFile(name="x.zip", size=1, chapters=("1",), pages=1),))
+
+
+class Shop:
+    """Jobs with a file each."""
+
+    def __init__(self, store: JobStore, settings: BotSettings) -> None:
+        self.store = store
+        self.workspace = Workspace(settings)
+
+    async def job(self, name: str) -> str:
+        request = DownloadRequest(source="demo", title=name, chapters=(Chapter(id=name),))
+        job_id, _, _ = await self.store.create_or_join(request, f"person:{name}", 5)
+        self.file_of(job_id)
+        return job_id
+
+    async def taken(self, name: str) -> Lease:
+        lease, _ = await self.store.take_lease(await self.job(name))
+        assert lease
+        return lease
+
+    def file_of(self, job_id: str) -> Path:
+        path = self.workspace.folder(job_id).file("x.zip")
+        path.write_bytes(b"x")
+        return path
+
+
+@pytest.fixture
+def shop(store: JobStore, settings: BotSettings) -> Shop:
+    return Shop(store, settings)
+
+
+async def test_a_sweep_takes_what_nobody_needs(
+    shop: Shop, settings: BotSettings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    queued = await shop.job("queued")
+    at_work = (await shop.taken("at work")).job_id
+    ready = await shop.taken("ready")
+    await shop.store.finish(ready, RESULT)
+    failed = await shop.taken("failed")
+    await shop.store.fail(failed, Failure(code="disk_full"))
+    cancelled = await shop.job("cancelled")
+    await shop.store.cancel(cancelled, "Mina")
+    still_leaving = await shop.taken("cancelled, and its worker is about to leave the folder")
+    await shop.store.cancel(still_leaving.job_id, "Mina")
+    shop.file_of("0123456789abcdef")  # no record of it
+    stranger = settings.data_path / "jobs" / "notes"
+    stranger.mkdir()
+    assert await janitor.sweep(settings) == 3
+    assert set(shop.workspace.job_ids()) == {queued, at_work, ready.job_id, still_leaving.job_id}
+    assert stranger.exists()
+    # A day later nobody has fetched the files; the jobs that are open are still somebody's.
+    real = time.time
+    monkeypatch.setattr(time, "time", lambda: real() + janitor.UNCOLLECTED_SECONDS + 1)
+    await shop.store.drop_lease(still_leaving)
+    assert await janitor.sweep(settings) == 2
+    assert set(shop.workspace.job_ids()) == {queued, at_work}
+
+
+async def test_cleaning_up_leaves_an_open_job_alone(shop: Shop, settings: BotSettings) -> None:
+    lease = await shop.taken("at work")
+    await janitor.clean_up(lease.job_id, settings)
+    assert shop.workspace.job_ids() == [lease.job_id]
+    await shop.store.finish(lease, RESULT)
+    await janitor.clean_up(lease.job_id, settings)
+    assert shop.workspace.job_ids() == []
+
+
+async def test_what_is_ready_is_forgotten_with_its_record(store: JobStore, shop: Shop) -> None:
+    await store.finish(await shop.taken("ready"), RESULT)
+    redis = store._redis  # noqa: SLF001 - looks at what it keeps
+    keys = [key async for key in redis.scan_iter("manhwa:job*:????????????????*") if "served" not in key]
+    ages = [await redis.ttl(key) for key in keys]
+    assert len(ages) == 2
+    assert all(0 < age <= store_module.KEEP_ENDED_SECONDS for age in ages)
