@@ -2,13 +2,13 @@
 
 Keys (KEYS[1] is the prefix, "manhwa:"; one Redis, no cluster, so the script may name the keys it touches)
   job:<id>          hash    the record, see job.py: state, request, requester, key, attempt, fence, created_at, started_at,
-                            ended_at, tries, progress, result, error, cancelled_by; and for the line: arrival, queued_at.
-                            Expires only after the job has ended.
+                            ended_at, tries, progress, result, error, cancelled_by; and for the line: arrival, queued_at,
+                            returning (its worker was lost: it need not be called). Expires only after the job has ended.
   job:<id>:lease    string  the fence of the worker that has the job; expires when that worker stops renewing it
   jobs:open         set     ids of jobs that a worker still has to finish (queued, downloading, packing)
   jobs:queued       zset    ids of queued jobs by arrival
   jobs:arrivals     int     counter behind the scores of jobs:queued
-  jobs:called       string  id of the queued job whose turn is next: the only one of the line that has a message
+  jobs:called       string  id of the queued job whose turn is next: the only one that was sent for a worker
   jobs:served:<person>  int the arrival counter when this person's turn came last; expires after a day
   jobs:key:<key>    string  id of the job that answers to this request key; gone once a new job has to be made for it
   jobs:of:<person>  set     ids of the open jobs this person started: the quota
@@ -26,7 +26,7 @@ Calls (ARGV[1] is the move; times are Unix seconds as text). `called` is the job
                                                                failed with that error where `limit` seconds have passed
   cancel id by ttl                               -> 1 cancelled | 0 it had ended before
   collect id ttl                                 -> 1 | 0      ready files were delivered or given up: they may go
-  call                                           -> called     whose turn is next, if nobody has been called
+  call                                           -> called     whose turn is next, unless that is known already
   place  id                                      -> place in line from 1 | 0 not queued
 
 The line is fair to people, not to jobs. Of those measured, a round over the people gives short requests the shortest waits;
@@ -84,12 +84,12 @@ end
 
 -- The queued jobs in the order of their turns.
 local function line()
-  local waiting, ahead, called = {}, at_work(), redis.call('GET', prefix .. 'jobs:called')
+  local waiting, ahead = {}, at_work()
   for arrival, one in ipairs(redis.call('ZRANGE', prefix .. 'jobs:queued', 0, -1)) do
     local person = requester(one)
     ahead[person] = (ahead[person] or 0) + 1
     local served = tonumber(redis.call('GET', prefix .. 'jobs:served:' .. person) or 0)
-    waiting[arrival] = {id = one, turn = one == called and 0 or ahead[person], served = served, arrival = arrival}
+    waiting[arrival] = {id = one, turn = ahead[person], served = served, arrival = arrival}
   end
   table.sort(waiting, function(a, b)
     if a.turn ~= b.turn then return a.turn < b.turn end
@@ -99,22 +99,25 @@ local function line()
   return waiting
 end
 
+local function called()
+  local one = redis.call('GET', prefix .. 'jobs:called')
+  return one and redis.call('ZSCORE', prefix .. 'jobs:queued', one) and one
+end
+
 local function call()
-  local called = redis.call('GET', prefix .. 'jobs:called')
-  if called and redis.call('ZSCORE', prefix .. 'jobs:queued', called) then return '' end
   local first = line()[1]
-  if not first then return '' end
+  if not first or first.id == called() then return '' end
   redis.call('SET', prefix .. 'jobs:called', first.id)
   return first.id
 end
 
 local function should_give_way(now)
   local ran = now - redis.call('HGET', job, 'started_at')
-  local called = redis.call('GET', prefix .. 'jobs:called')
-  if ran < SETTLE or not called or not redis.call('ZSCORE', prefix .. 'jobs:queued', called) then return false end
-  if now - redis.call('HGET', prefix .. 'job:' .. called, 'queued_at') < PATIENCE then return false end
+  local first = called()
+  if ran < SETTLE or not first then return false end
+  if now - redis.call('HGET', prefix .. 'job:' .. first, 'queued_at') < PATIENCE then return false end
   local number = at_work()
-  local mine, theirs = number[requester(id)] or 0, number[requester(called)] or 0
+  local mine, theirs = number[requester(id)] or 0, number[requester(first)] or 0
   return theirs + 1 < mine or (theirs < mine and ran >= SLICE)
 end
 
@@ -166,6 +169,10 @@ function moves.take()
   local now, lease_ms, max_attempts = ARGV[3], ARGV[4], tonumber(ARGV[5])
   if not is_open(state()) then return {0, call()} end
   if redis.call('EXISTS', lease) == 1 then return {-1, call()} end
+  -- Called once, and then somebody came who is to go first; it will be called again.
+  local overtaken = state() == 'queued' and (called() or id) ~= id
+  if overtaken and redis.call('HEXISTS', job, 'returning') == 0 then return {0, ''} end
+  redis.call('HDEL', job, 'returning')
   local fence = redis.call('HINCRBY', job, 'fence', 1)
   if redis.call('HINCRBY', job, 'tries', 1) > max_attempts then
     redis.call('HSET', job, 'error', '{"code":"gave_up","detail":{"attempts":' .. max_attempts .. '}}', 'ended_at', now)
@@ -239,6 +246,7 @@ function moves.requeue()
       return 0
     end
     queue(now, false)
+    redis.call('HSET', job, 'returning', 1)
     announce()
   end
   return redis.call('HINCRBY', job, 'attempt', 1)

@@ -26,7 +26,7 @@ FIRST_GUESS_OF_A_CHAPTER = 5_000_000
 QUEUE = "downloads"
 """Celery's list of messages that no worker has taken yet."""
 JSON_FIELDS = {"request", "progress", "result", "error"}
-LINE_FIELDS = {"arrival", "queued_at"}
+LINE_FIELDS = {"arrival", "queued_at", "returning"}
 """What only the moves read."""
 
 
@@ -113,7 +113,7 @@ class JobStore:
         return (Lease(job_id, fence) if fence > 0 else None), called
 
     async def call_next(self) -> str:
-        """The id of the job to send a message for now, as nobody has been called; empty = somebody has, or nobody waits."""
+        """The id of the job to send a message for now, as its turn is next; empty = it was sent, or nobody waits."""
         return str(await self._move("call"))
 
     async def keep_lease(self, lease: Lease, progress: Progress | None = None) -> None:

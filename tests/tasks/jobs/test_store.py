@@ -189,6 +189,18 @@ async def test_only_the_head_of_the_line_is_sent(store: JobStore) -> None:
     assert called == third
 
 
+async def test_who_is_to_go_first_overtakes_who_was_called(store: JobStore) -> None:
+    await taken(store, await new_job(store, "a"))
+    called = await new_job(store, "b")
+    assert await store.called_in_vain() == called
+    other, _, called_now = await store.create_or_join(request("c"), "telegram:2", 5)
+    assert called_now == other
+    assert await store.take_lease(called) == (None, "")
+    lease, called_next = await store.take_lease(other)
+    assert lease is not None
+    assert called_next == called
+
+
 async def test_a_second_job_gives_way_to_somebody_who_has_none(store: JobStore, clock: Callable[[float], None]) -> None:
     mine = [await taken(store, await new_job(store, name)) for name in "ab"]
     other = await new_job(store, "c", by="telegram:2")
