@@ -40,6 +40,8 @@ log = logging.getLogger(__name__)
 
 PATIENCE_SECONDS = 2.0
 """Between two tries to reach Redis or Telegram at the start."""
+LEFT_SECONDS = 60.0
+"""How often updates are looked for that came in and were left, because Redis was away for too long."""
 LAST_WORDS_SECONDS = 5.0
 """Handlers that run when the bot is told to stop have so long to end."""
 
@@ -88,8 +90,9 @@ async def open_app(settings: BotSettings) -> AsyncIterator[None]:
             try:
                 async with Background() as background, asyncio.TaskGroup() as group:
                     follower = Follower(WatchTools(bot, store, watchers, dispatch, pacing, courier), store, background)
+                    only_once = OnlyOnce(updates)
                     dispatcher = _dispatcher(
-                        updates,
+                        only_once,
                         settings=settings,
                         sources=sources,
                         store=store,
@@ -100,7 +103,8 @@ async def open_app(settings: BotSettings) -> AsyncIterator[None]:
                         canceller=Canceller(watchers, dispatch, follower),
                     )
                     # Before the follower: a request that is handled anew has to meet its job as it was.
-                    await _begin_anew(dispatcher, bot, updates)
+                    await _handle_left(dispatcher, bot, updates, only_once)
+                    group.create_task(_handle_left_now_and_then(dispatcher, bot, updates, only_once))
                     group.create_task(follower.run())
                     group.create_task(Supervisor(store, dispatch).run())
                     group.create_task(_poll(dispatcher, bot))
@@ -126,9 +130,9 @@ async def open_bot(settings: BotSettings) -> AsyncIterator[Bot]:
         await bot.session.close()
 
 
-def _dispatcher(updates: Updates, **rooms: Any) -> Dispatcher:
+def _dispatcher(only_once: OnlyOnce, **rooms: Any) -> Dispatcher:
     dispatcher = Dispatcher(**rooms)
-    dispatcher.update.outer_middleware(OnlyOnce(updates))
+    dispatcher.update.outer_middleware(only_once)
     dispatcher.callback_query.outer_middleware(AnswerPresses())
     dispatcher.include_routers(*routers())
     return dispatcher
@@ -138,15 +142,22 @@ async def _poll(dispatcher: Dispatcher, bot: Bot) -> None:
     await dispatcher.start_polling(bot, handle_signals=False, close_bot_session=False)
 
 
-async def _begin_anew(dispatcher: Dispatcher, bot: Bot, updates: Updates) -> None:
-    """Handle what an earlier bot was stopped or killed over."""
-    left = await updates.begin_anew()
+async def _handle_left(dispatcher: Dispatcher, bot: Bot, updates: Updates, only_once: OnlyOnce) -> None:
+    """Handle what came in and was left."""
+    left = await updates.begin_anew(only_once.in_hand)
     if left:
         log.info("%s updates were left in hand", len(left))
     ends = await asyncio.gather(*(dispatcher.feed_update(bot, update) for update in left), return_exceptions=True)
     for error in ends:
         if isinstance(error, Exception):
             log.error("an update that was left in hand failed", exc_info=error)
+
+
+async def _handle_left_now_and_then(dispatcher: Dispatcher, bot: Bot, updates: Updates, only_once: OnlyOnce) -> None:
+    while True:
+        await asyncio.sleep(LEFT_SECONDS)
+        with suppress(RedisError):
+            await _handle_left(dispatcher, bot, updates, only_once)
 
 
 async def _end_group() -> None:

@@ -57,19 +57,20 @@ class OnlyOnce(BaseMiddleware):
 
     def __init__(self, updates: Updates) -> None:
         self._updates = updates
-        self._in_hand: set[int] = set()
+        self.in_hand: set[int] = set()
+        """Ids of updates whose handlers run."""
 
     async def __call__(self, handler: Handler, event: TelegramObject, data: dict[str, Any]) -> Any:
-        if not isinstance(event, Update) or event.update_id in self._in_hand:
+        if not isinstance(event, Update) or event.update_id in self.in_hand:
             return None
-        self._in_hand.add(event.update_id)
+        self.in_hand.add(event.update_id)
         try:
             if not await self._updates.is_open(event.update_id):
                 return None
             result = await handler(event, data)
             await self._updates.done(event.update_id)
         finally:
-            self._in_hand.discard(event.update_id)
+            self.in_hand.discard(event.update_id)
         return result
 
 

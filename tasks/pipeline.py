@@ -3,7 +3,6 @@
 import asyncio
 import errno
 import logging
-import shutil
 import signal
 import threading
 import time
@@ -92,6 +91,8 @@ class _Attempt:
         try:
             result = await _beside(self._make(), self._keep(), self._tell())
             await self._store.finish(self._lease, result)
+            # They are in the archives, and were needed until that was on record.
+            self._folder.discard_pages()
             await self._report(JobState.READY, self._meter.progress())
         except GaveWay:
             log.info("job %s: gives way to others", self._job.id)
@@ -183,8 +184,6 @@ def _pack(job: Job, folder: JobFolder, fetched: Sequence[Fetched], checkpoint: C
         _write(job, folder, Archive(job.request, part, missing, n, len(parts)), checkpoint)
         for n, part in enumerate(parts, 1)
     ]
-    # The pages are in the archives now: the disk needs to hold them twice no longer than this.
-    shutil.rmtree(folder.path / "pages", ignore_errors=True)
     return Result(files=tuple(files), missing=tuple(missing))
 
 

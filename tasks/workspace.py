@@ -74,6 +74,10 @@ class JobFolder:
     def page(self, chapter: int, page: int, suffix: str) -> Path:
         return self.pages_of(chapter) / f"{page:04}.{suffix}"
 
+    def discard_pages(self) -> None:
+        """Remove all pages of the job."""
+        shutil.rmtree(self.path / "pages", ignore_errors=True)
+
     def file(self, name: str) -> Path:
         """Where a finished file of that name belongs."""
         folder = self.path / "files"

@@ -17,6 +17,7 @@ from tasks.jobs.store import JobStore
 log = logging.getLogger(__name__)
 
 RETRY_SECONDS = 1.0
+LOOK_AROUND_SECONDS = 30.0
 
 
 class Follower:
@@ -30,16 +31,31 @@ class Follower:
 
     async def run(self) -> None:
         """Follow every watcher there is, and pass events on, for ever."""
+        async with asyncio.TaskGroup() as group:
+            group.create_task(self._pass_on())
+            group.create_task(self._look_around())
+
+    async def _pass_on(self) -> None:
         while True:
             try:
-                after = await self._store.newest_event()
-                for key in await self._tools.watchers.all_keys():
-                    self.follow(key)
-                async for job_id in self._store.events(after):
+                async for job_id in self._store.events(await self._store.newest_event()):
                     self.wake(job_id)
             except RedisError as error:
                 log.warning("the follower can't reach Redis: %s", error)
                 await asyncio.sleep(RETRY_SECONDS)
+
+    async def _look_around(self) -> None:
+        # Now and then, not only at the start: a watch that failed is taken up again.
+        while True:
+            try:
+                for job_id in await self._tools.watchers.released():
+                    await self._tools.dispatch.let_go(job_id)
+                    await self._tools.watchers.forget(job_id)
+                for key in await self._tools.watchers.all_keys():
+                    self.follow(key)
+            except RedisError as error:
+                log.warning("the follower can't look around: %s", error)
+            await asyncio.sleep(LOOK_AROUND_SECONDS)
 
     def follow(self, key: str) -> None:
         """Begin to follow this watcher, unless that is done already."""

@@ -65,6 +65,12 @@ def unsure(job: Job, numbers: Sequence[int]) -> Screen:
     return Screen(f"{title_line(job)}\n{warning}", keyboards.retry(job.id))
 
 
+def goes_private(job_id: str) -> Screen:
+    """What is left in the group when the rest is told in private."""
+    text = "↪ I may not write or send files here, so it goes on in private. Start a chat with me if nothing comes."
+    return Screen(text, keyboards.retry(job_id))
+
+
 def in_private(screen: Screen) -> Screen:
     """The same, where it is told in private though it was asked for in a group."""
     return replace(screen, text=f"{screen.text}\nI may not write where you asked for it, so it comes here.")

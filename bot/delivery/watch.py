@@ -92,7 +92,7 @@ class Watch:
         watcher = await self._tools.watchers.get(self._key) or watcher
         match trouble(error):
             case Trouble.LATER:
-                await self._next_change(TROUBLE_SECONDS)
+                await asyncio.sleep(TROUBLE_SECONDS)
             case Trouble.MESSAGE_LOST:
                 await self._tools.watchers.update(watcher, message_id=None, shown="")
             case Trouble.UPGRADED if isinstance(error, TelegramMigrateToChat):
@@ -101,13 +101,15 @@ class Watch:
                 # Without a topic it goes to the general one.
                 await self._tools.watchers.update(watcher, thread_id=None, asked_in=None)
             case Trouble.NO_TOPIC | Trouble.NO_RIGHT if watcher.chat_id != watcher.user_id:
+                with suppress(TelegramAPIError):
+                    await self._show(watcher, status_message.goes_private(watcher.job_id))
                 return await self._move(watcher, watcher.user_id, redirected=True)
             case _:
                 await self._give_up(watcher)
         return None
 
     async def _move(self, watcher: Watcher, chat_id: int, *, redirected: bool) -> str:
-        """Go on in another chat, with a status message of its own."""
+        """Go on in another chat, with a status message of its own. The job has one watcher more for a moment."""
         here = {"thread_id": None, "asked_in": None, "message_id": None, "shown": "", "redirected": redirected}
         successor = watcher.model_copy(update={"chat_id": chat_id, **here})
         await self._tools.watchers.add(successor)
@@ -208,8 +210,9 @@ class Watch:
 
     async def _give_up(self, watcher: Watcher) -> None:
         """Nothing more to tell here. The last one who waited lets go of the job as well."""
-        if await self._tools.watchers.remove(watcher) == 0:
+        if await self._tools.watchers.remove(watcher):
             await self._tools.dispatch.let_go(watcher.job_id)
+            await self._tools.watchers.forget(watcher.job_id)
 
     async def _start_over(self, watcher: Watcher, job: Job) -> str | None:
         """The job ended for somebody else just as this watcher joined it: ask for the same once more."""

@@ -5,10 +5,10 @@ Telegram forgets an update once the next ones are asked for, which is before its
 Keys
     manhwa:bot:update:<id>    there for a day: this update came in
     manhwa:bot:inbox          hash: JSON of each update whose handling has not come to its end, by id
-    manhwa:bot:inbox:tries    hash: how many bots began anew with it, by id
+    manhwa:bot:inbox:tries    hash: how often it was begun anew, by id
 """
 
-from collections.abc import Iterable
+from collections.abc import Container, Iterable
 from typing import cast
 
 from aiogram.types import Update
@@ -17,7 +17,7 @@ from redis.asyncio import Redis
 INBOX = "manhwa:bot:inbox"
 TRIES = f"{INBOX}:tries"
 MOST_TRIES = 3
-"""An update that was in hand when so many bots died is not touched again: it may be why."""
+"""An update that was begun so often is not touched again: bots may have died over it."""
 ONE_DAY = 24 * 3600
 """Telegram gives up delivering an update after that."""
 RECEIVE = """
@@ -53,11 +53,11 @@ class Updates:
             pipeline.hdel(TRIES, str(update_id))
             await pipeline.execute()
 
-    async def begin_anew(self) -> list[Update]:
-        """What an earlier bot had in hand when it died, oldest first."""
+    async def begin_anew(self, in_hand: Container[int]) -> list[Update]:
+        """What is open and not in hand, oldest first: left by a bot that died, or by a Redis that was away for long."""
         inbox = cast("dict[str, str]", await self._redis.hgetall(INBOX))
         found = []
-        for update_id in sorted(inbox, key=int):
+        for update_id in sorted((one for one in inbox if int(one) not in in_hand), key=int):
             if await self._redis.hincrby(TRIES, update_id, 1) > MOST_TRIES:
                 await self.done(int(update_id))
             else:

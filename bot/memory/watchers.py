@@ -5,6 +5,7 @@ Keys
     manhwa:bot:watcher:<job>:<chat>    hash: the fields of `Watcher`
     manhwa:bot:watchers-of:<user>      zset of `<job>:<chat>` by time: what a person waits for
     manhwa:bot:watchers-at:<job>       set of chats that wait for a job
+    manhwa:bot:watchers:released       set of jobs that nobody waits for any more and that are to be let go of
 """
 
 import time
@@ -17,12 +18,26 @@ from redis.asyncio import Redis
 from tasks.models import Value
 
 KEY = "manhwa:bot:watcher"
+NOTHING = "-"
+"""What stands in a hash for None."""
 ADD = """
 if redis.call('SADD', KEYS[1], ARGV[1]) == 0 then return 0 end
 redis.call('HSET', KEYS[2], unpack(ARGV, 4))
 redis.call('ZADD', KEYS[3], ARGV[2], ARGV[1])
 redis.call('SADD', KEYS[4], ARGV[3])
 return 1
+"""
+UPDATE = """
+if redis.call('SISMEMBER', KEYS[1], ARGV[1]) == 1 then redis.call('HSET', KEYS[2], unpack(ARGV, 2)) end
+"""
+REMOVE = """
+local was_there = redis.call('SREM', KEYS[1], ARGV[1])
+redis.call('DEL', KEYS[2])
+redis.call('ZREM', KEYS[3], ARGV[1])
+redis.call('SREM', KEYS[4], ARGV[2])
+local others = redis.call('SCARD', KEYS[4])
+if was_there == 1 and others == 0 then redis.call('SADD', KEYS[5], ARGV[3]) end
+return others
 """
 
 
@@ -77,17 +92,19 @@ class Watchers:
     def __init__(self, redis: Redis) -> None:
         self._redis = redis
         self._add = redis.register_script(ADD)
+        self._update = redis.register_script(UPDATE)
+        self._remove = redis.register_script(REMOVE)
 
     async def add(self, watcher: Watcher) -> bool:
         """Note that the chat waits for the job; False if it does already."""
-        keys = [f"{KEY}s", f"{KEY}:{watcher.key}", f"{KEY}s-of:{watcher.user_id}", f"{KEY}s-at:{watcher.job_id}"]
         fields = [word for pair in _fields(watcher).items() for word in pair]
-        return bool(await self._add(keys=keys, args=[watcher.key, time.time(), watcher.chat_id, *fields]))
+        return bool(await self._add(keys=_keys(watcher), args=[watcher.key, time.time(), watcher.chat_id, *fields]))
 
     async def get(self, key: str) -> Watcher | None:
         """The watcher of that key, as it is now."""
         fields = cast("dict[str, str]", await self._redis.hgetall(f"{KEY}:{key}"))
-        return Watcher.model_validate(fields) if "job_id" in fields else None
+        known = {name: value for name, value in fields.items() if value != NOTHING}
+        return Watcher.model_validate(known) if known else None
 
     async def all_keys(self) -> set[str]:
         return cast("set[str]", await self._redis.smembers(f"{KEY}s"))
@@ -107,31 +124,39 @@ class Watchers:
     async def update(self, watcher: Watcher, **fields: object) -> Watcher:
         """Write the given fields; the watcher with them. One that was removed meanwhile stays removed."""
         changed = watcher.model_copy(update=fields)
-        values = {name: value for name, value in _fields(changed).items() if name in fields}
-        if await self._redis.sismember(f"{KEY}s", watcher.key):
-            async with self._redis.pipeline(transaction=True) as pipeline:
-                pipeline.hdel(f"{KEY}:{watcher.key}", *fields)
-                if values:
-                    pipeline.hset(f"{KEY}:{watcher.key}", mapping=values)
-                await pipeline.execute()
+        values = _fields(changed)
+        words = [word for name in fields for word in (name, values[name])]
+        await self._update(keys=[f"{KEY}s", f"{KEY}:{watcher.key}"], args=[watcher.key, *words])
         return changed
 
-    async def remove(self, watcher: Watcher) -> int:
-        """Nothing more is to be told in this chat; how many other chats still wait for the job."""
-        async with self._redis.pipeline(transaction=True) as pipeline:
-            pipeline.srem(f"{KEY}s", watcher.key)
-            pipeline.delete(f"{KEY}:{watcher.key}")
-            pipeline.zrem(f"{KEY}s-of:{watcher.user_id}", watcher.key)
-            pipeline.srem(f"{KEY}s-at:{watcher.job_id}", watcher.chat_id)
-            pipeline.scard(f"{KEY}s-at:{watcher.job_id}")
-            return int((await pipeline.execute())[-1])
+    async def remove(self, watcher: Watcher) -> bool:
+        """Nothing more is to be told in this chat; whether it was the last one that waited for the job.
+
+        Then the job is in `released` until it is `forgotten`.
+        """
+        keys = [*_keys(watcher), f"{KEY}s:released"]
+        return not await self._remove(keys=keys, args=[watcher.key, watcher.chat_id, watcher.job_id])
+
+    async def released(self) -> set[str]:
+        """Ids of jobs that nobody waits for any more and that may not have been let go of yet."""
+        return cast("set[str]", await self._redis.smembers(f"{KEY}s:released"))
+
+    async def forget(self, job_id: str) -> None:
+        """The job was let go of."""
+        await self._redis.srem(f"{KEY}s:released", job_id)
+
+
+def _keys(watcher: Watcher) -> list[str]:
+    return [f"{KEY}s", f"{KEY}:{watcher.key}", f"{KEY}s-of:{watcher.user_id}", f"{KEY}s-at:{watcher.job_id}"]
 
 
 def _fields(watcher: Watcher) -> dict[Any, Any]:
-    return {name: _plain(value) for name, value in watcher.model_dump(exclude_none=True).items()}
+    return {name: _plain(value) for name, value in watcher.model_dump().items()}
 
 
 def _plain(value: object) -> Any:
+    if value is None:
+        return NOTHING
     if isinstance(value, tuple):
         return " ".join(map(str, value))
     return int(value) if isinstance(value, bool) else value

@@ -3,7 +3,7 @@
 Keys (KEYS[1] is the prefix, "manhwa:"; one Redis, no cluster, so the script may name the keys it touches)
   job:<id>          hash    the record, see job.py: state, request, requester, key, attempt, fence, created_at, started_at,
                             ended_at, tries, progress, result, error, cancelled_by; and for the line: arrival, queued_at,
-                            returning (its worker was lost: it need not be called). Expires only after the job has ended.
+                            returning (it had a worker: it need not be called). Expires only after the job has ended.
   job:<id>:lease    string  the fence of the worker that has the job; expires when that worker stops renewing it
   jobs:open         set     ids of jobs that a worker still has to finish (queued, downloading, packing)
   jobs:queued       zset    ids of queued jobs by arrival
@@ -229,6 +229,7 @@ function moves.drop()
   if redis.call('GET', lease) ~= fence then return 0 end
   if is_open(state()) then
     give_back(now, false)
+    redis.call('HSET', job, 'returning', 1)
     return 1
   end
   redis.call('DEL', lease)

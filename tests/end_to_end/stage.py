@@ -313,7 +313,13 @@ class Stage:
         left = [str(folder) for folder in jobs.iterdir()] if jobs.exists() else []
         try:
             async with self._redis() as redis:
-                for key in ("manhwa:jobs:open", "manhwa:jobs:queued", "manhwa:bot:watchers", "manhwa:bot:inbox"):
+                for key in (
+                    "manhwa:jobs:open",
+                    "manhwa:jobs:queued",
+                    "manhwa:bot:watchers",
+                    "manhwa:bot:inbox",
+                    "manhwa:bot:watchers:released",
+                ):
                     left += [key] if await redis.exists(key) else []
         except (RedisError, OSError):
             left.append("no Redis")

@@ -666,6 +666,7 @@ class TestTelegram:
         await junho_in_group.sends("/download demo lantern-1")
         await junho.receives_document()
         assert "I may not write where you asked for it" in (await junho.sees("Done"))["text"]
+        await junho_in_group.sees("it goes on in private")
         assert not [m for m in await junho_in_group.messages() if "document" in m]
 
     async def test_a_closed_topic_is_left_for_the_general_one(self, junho_in_group: Person, telegram: StandIn) -> None:

@@ -22,7 +22,8 @@ async def test_what_was_not_done_is_begun_anew_as_it_came(settings: BotSettings)
         await updates.receive(came)
         await updates.done(9)
         assert [await updates.is_open(number) for number in (9, 10, 11, 12)] == [False, True, True, False]
-        assert await Updates(redis).begin_anew() == came[1:]
+        assert await Updates(redis).begin_anew(()) == came[1:]
+        assert await Updates(redis).begin_anew({10}) == came[2:]
 
 
 async def test_what_comes_a_second_time_is_not_opened_again(settings: BotSettings) -> None:
@@ -40,6 +41,6 @@ async def test_what_bots_die_over_is_left_alone_in_the_end(settings: BotSettings
         updates = Updates(redis)
         await updates.receive([update(9)])
         for _ in range(MOST_TRIES):
-            assert await updates.begin_anew() == [update(9)]
-        assert await updates.begin_anew() == []
+            assert await updates.begin_anew(()) == [update(9)]
+        assert await updates.begin_anew(()) == []
         assert not await updates.is_open(9)

@@ -1,0 +1,49 @@
+"""Who waits for a job, on a real Redis."""
+
+from collections.abc import AsyncIterator
+
+import pytest
+
+from bot.memory.watchers import Watcher, Watchers
+from bot.settings import BotSettings
+from tasks.resources import open_redis
+
+MINA = Watcher(job_id="0123456789abcdef", chat_id=101, user_id=101, asked_in=7)
+GROUP = Watcher(job_id="0123456789abcdef", chat_id=-100, thread_id=2, user_id=102, unsure=(1, 3), handed_over=True)
+
+
+@pytest.fixture
+async def watchers(settings: BotSettings) -> AsyncIterator[Watchers]:
+    async with open_redis(settings.redis_url) as redis:
+        yield Watchers(redis)
+
+
+async def test_they_are_found_as_they_were_written(watchers: Watchers) -> None:
+    assert await watchers.add(MINA)
+    assert await watchers.add(GROUP)
+    assert not await watchers.add(MINA.model_copy(update={"asked_in": 8}))
+    assert await watchers.get(MINA.key) == MINA
+    assert sorted(await watchers.at_job(MINA.job_id), key=str) == sorted([MINA, GROUP], key=str)
+    assert await watchers.of_user(102) == [GROUP]
+    changed = await watchers.update(GROUP, unsure=(), handed_over=False, thread_id=None)
+    assert await watchers.get(GROUP.key) == changed
+    assert (changed.unsure, changed.handed_over, changed.thread_id) == ((), False, None)
+
+
+async def test_the_last_one_who_goes_releases_the_job(watchers: Watchers) -> None:
+    await watchers.add(MINA)
+    await watchers.add(GROUP)
+    assert not await watchers.remove(MINA)
+    assert await watchers.released() == set()
+    assert await watchers.remove(GROUP)
+    assert await watchers.released() == {GROUP.job_id}
+    assert (await watchers.all_keys(), await watchers.of_user(102)) == (set(), [])
+    await watchers.forget(GROUP.job_id)
+    assert await watchers.released() == set()
+
+
+async def test_one_that_is_gone_stays_gone(watchers: Watchers) -> None:
+    await watchers.add(MINA)
+    await watchers.remove(MINA)
+    await watchers.update(MINA, sent=1)
+    assert await watchers.get(MINA.key) is None
