@@ -575,7 +575,7 @@ async def test_a_killed_redis_takes_nobody_with_it(
                 server.kill()
                 await asyncio.to_thread(server.wait)
                 server = stack.enter_context(redis())
-                await soon(lambda times=times: log.read_text().count("Connected to redis") > times, "connected again")
+                await soon(lambda times=times: log.read_text().count("mingle: all alone") > times, "connected again")
             let_go.set()
             await mina.receives_document()
             assert (await mina.sees("Done", after=sent))["message_id"] == status["message_id"]

@@ -48,16 +48,15 @@ def shop(store: JobStore, settings: BotSettings) -> Shop:
 async def test_a_sweep_takes_what_nobody_needs(
     shop: Shop, settings: BotSettings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    queued = await shop.job("queued")
     at_work = (await shop.taken("at work")).job_id
     ready = await shop.taken("ready")
     await shop.store.finish(ready, RESULT)
     failed = await shop.taken("failed")
     await shop.store.fail(failed, Failure(code="disk_full"))
-    cancelled = await shop.job("cancelled")
-    await shop.store.cancel(cancelled, "Mina")
     still_leaving = await shop.taken("cancelled, and its worker is about to leave the folder")
     await shop.store.cancel(still_leaving.job_id, "Mina")
+    queued, cancelled = await shop.job("queued"), await shop.job("cancelled")
+    await shop.store.cancel(cancelled, "Mina")
     shop.file_of("0123456789abcdef")  # no record of it
     stranger = settings.data_path / "jobs" / "notes"
     stranger.mkdir()
