@@ -3,10 +3,12 @@
 import logging
 import time
 
+from tasks.dispatch import open_dispatch
 from tasks.jobs.job import Job, JobState
 from tasks.jobs.store import JobStore
 from tasks.resources import open_redis
 from tasks.settings import TaskSettings
+from tasks.supervisor import Supervisor
 from tasks.workspace import Workspace
 
 log = logging.getLogger(__name__)
@@ -33,10 +35,13 @@ async def clean_up(job_id: str, settings: TaskSettings) -> None:
 
 
 async def sweep(settings: TaskSettings) -> int:
-    """Remove every folder that no live job needs; how many went."""
+    """Remove every folder that no live job needs; how many went. Lost jobs are sent again, should no bot be there to do it."""
     workspace = Workspace(settings)
     async with open_redis(settings.redis_url) as redis:
         store = JobStore(redis)
+        async with open_dispatch(settings, store) as dispatch:
+            # It looks once, so it can't wait for a message that may be on its way: sent twice does no harm.
+            await Supervisor(store, dispatch, sweeps_in_vain=1).sweep_if_due()
         return sum([await remove_if_stale(job_id, store, workspace) for job_id in workspace.job_ids()])
 
 

@@ -23,11 +23,12 @@ SERVER_SETTLES = 5
 
 
 class Supervisor:
-    """Runs in every bot process; only the one that holds the lock acts."""
+    """Runs in every bot process, and once a minute in the clean-up worker; only the one that holds the lock acts."""
 
-    def __init__(self, store: JobStore, dispatch: Dispatch) -> None:
+    def __init__(self, store: JobStore, dispatch: Dispatch, sweeps_in_vain: int = SWEEPS_IN_VAIN) -> None:
         self._store = store
         self._dispatch = dispatch
+        self._sweeps_in_vain = sweeps_in_vain
         self._in_vain: str | None = None
         self._times = 0
 
@@ -35,14 +36,15 @@ class Supervisor:
         """Supervise for ever."""
         while True:
             try:
-                if await self._store.may_supervise(5 * SWEEP_SECONDS) and await self._settled():
-                    await self.sweep()
+                await self.sweep_if_due()
             except RedisError as error:
                 log.warning("the supervisor can't reach Redis: %s", error)
             await asyncio.sleep(SWEEP_SECONDS)
 
-    async def _settled(self) -> bool:
-        return await self._store.server_age() >= SERVER_SETTLES
+    async def sweep_if_due(self) -> None:
+        """Sweep, unless another process does, or the server was just started."""
+        if await self._store.may_supervise(5 * SWEEP_SECONDS) and await self._store.server_age() >= SERVER_SETTLES:
+            await self.sweep()
 
     async def sweep(self) -> None:
         """Look once at all open jobs."""
@@ -52,6 +54,6 @@ class Supervisor:
         in_vain = await self._store.called_in_vain()
         self._times = self._times + 1 if in_vain == self._in_vain else 1
         self._in_vain = in_vain
-        if in_vain and self._times >= SWEEPS_IN_VAIN:
+        if in_vain and self._times >= self._sweeps_in_vain:
             self._times = 0
             await self._dispatch.send_again(in_vain)

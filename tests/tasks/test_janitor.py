@@ -4,9 +4,10 @@ import time
 from pathlib import Path
 
 import pytest
+from pydantic import SecretStr
 
 from bot.settings import BotSettings
-from tasks import janitor
+from tasks import janitor, supervisor
 from tasks.jobs import store as store_module
 from tasks.jobs.job import ArchiveFile, Failure, Result
 from tasks.jobs.store import JobStore, Lease
@@ -14,6 +15,13 @@ from tasks.models import Chapter, DownloadRequest
 from tasks.workspace import Workspace
 
 RESULT = Result(files=(ArchiveFile(name="x.zip", size=1, chapters=("1",), pages=1),))
+
+
+@pytest.fixture
+def settings(settings: BotSettings) -> BotSettings:
+    """A database no worker listens at: jobs stay as they are."""
+    broker = f"redis+socket://{settings.redis_socket}?virtual_host=2"
+    return settings.model_copy(update={"celery_broker_url": SecretStr(broker)})
 
 
 class Shop:
@@ -87,3 +95,18 @@ async def test_what_is_ready_is_forgotten_with_its_record(store: JobStore, shop:
     ages = [await redis.ttl(key) for key in keys]
     assert len(ages) == 2
     assert all(0 < age <= store_module.KEEP_ENDED_SECONDS for age in ages)
+
+
+async def test_a_sweep_sends_lost_jobs_again_where_no_bot_does(
+    shop: Shop, settings: BotSettings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(supervisor, "SERVER_SETTLES", 0)
+    monkeypatch.setattr(store_module, "LEASE_SECONDS", 0.001)
+    lost = await shop.taken("its worker died")
+    called = await shop.job("its message was lost")
+    while await shop.store.has_lease(lost.job_id):
+        pass
+    assert (await shop.store.lost(), await shop.store.called_in_vain()) == ([lost.job_id], called)
+    await janitor.sweep(settings)
+    assert (await shop.store.lost(), await shop.store.called_in_vain()) == ([], None)
+    assert set(shop.workspace.job_ids()) == {lost.job_id, called}
