@@ -25,7 +25,7 @@ def _app() -> Celery:
             CLEAN_UP_TASK: {"queue": CLEANUP},
             SWEEP_TASK: {"queue": CLEANUP},
         },
-        # Nothing of it is worth a file: the sweep may come a minute late after a start.
+        # Nothing of it is worth a file: the worker module sees to it that a sweep is sent at the start as well.
         beat_scheduler="celery.beat:Scheduler",
         beat_schedule={"sweep": {"task": SWEEP_TASK, "schedule": SWEEP_SECONDS, "options": {"expires": SWEEP_SECONDS}}},
         task_serializer="json",

@@ -11,7 +11,7 @@ from typing import Any
 
 from celery import Task
 from celery.exceptions import Ignore
-from celery.signals import celeryd_init, setup_logging
+from celery.signals import beat_init, celeryd_init, setup_logging
 from celery.worker import consumer
 from celery.worker.state import maybe_shutdown
 from kombu import Connection
@@ -19,7 +19,7 @@ from kombu.transport.redis import Channel
 from redis.exceptions import RedisError
 
 from tasks import janitor, pipeline
-from tasks.celery import SWEEP_TASK, app
+from tasks.celery import SWEEP_SECONDS, SWEEP_TASK, app
 from tasks.dispatch import CLEAN_UP_TASK, DOWNLOAD_TASK
 from tasks.errors import GaveWay, JobCancelled, LeaseLost
 from tasks.jobs.job import JobState, Progress
@@ -63,6 +63,12 @@ def _log_as_worker(sender: str, **_: object) -> None:
 def _log_as_beat(loglevel: int, **_: object) -> None:
     """Workers come here too, after their own; that somebody is connected keeps Celery's own set-up away."""
     _log_as("beat", loglevel)
+
+
+@beat_init.connect
+def _sweep_at_once(**_: object) -> None:
+    """Beat counts its minute from its start: one that dies often would never come to its end."""
+    sweep.apply_async(expires=SWEEP_SECONDS)
 
 
 def _log_as(process: str, level: int = logging.INFO) -> None:
