@@ -315,6 +315,8 @@ class TestKills:
                 for child in children(stuck.pid):
                     os.kill(child, signal.SIGSTOP)
                 await mina.sees("❌ Failed · It took longer than 5 seconds", after=sent)
+                for child in children(stuck.pid):  # the one that had no job is to clean up
+                    os.kill(child, signal.SIGCONT)
                 await soon(lambda: folders(settings) == [], "the job's folder is gone")
         let_go.set()
 
