@@ -43,6 +43,7 @@ class PickWhat(StrEnum):
     ALL = "a"
     LATEST = "l"
     NONE = "n"
+    PAGE = "p"
 
 
 class PickChapters(CallbackData, prefix="pk"):
@@ -50,6 +51,13 @@ class PickChapters(CallbackData, prefix="pk"):
 
     menu: str
     what: PickWhat
+    page: int
+
+
+class PickRange(CallbackData, prefix="rg"):
+    """The next two chapters pressed are the ends of a range; pressed once more, they are not."""
+
+    menu: str
     page: int
 
 

@@ -13,6 +13,7 @@ from bot.callbacks import (
     NoAction,
     OpenResult,
     PickChapters,
+    PickRange,
     PickWhat,
     RetryJob,
     ShowCard,
@@ -63,7 +64,7 @@ def card(menu: Picker) -> InlineKeyboardMarkup:
     return _markup(builder)
 
 
-def picker(menu: Picker, picked: set[int], page: int) -> InlineKeyboardMarkup:
+def picker(menu: Picker, picked: set[int], page: int, *, in_range: bool = False) -> InlineKeyboardMarkup:
     """The chapters of that page as toggles, then paging, then what picks many, then `Download (N)`."""
     builder = InlineKeyboardBuilder()
     places = range(len(menu.chapters))[page * CHAPTERS_ON_A_PAGE : (page + 1) * CHAPTERS_ON_A_PAGE]
@@ -76,9 +77,13 @@ def picker(menu: Picker, picked: set[int], page: int) -> InlineKeyboardMarkup:
     builder.row(
         _button("All", PickChapters(menu=menu.id, what=PickWhat.ALL, page=page).pack()),
         _button("Latest", PickChapters(menu=menu.id, what=PickWhat.LATEST, page=page).pack()),
+        _button("Range", PickRange(menu=menu.id, page=page).pack(), ButtonStyle.PRIMARY if in_range else None),
         _button("Clear", PickChapters(menu=menu.id, what=PickWhat.NONE, page=page).pack()),
-        _button("‹ Title", ShowCard(menu=menu.id).pack()),
     )
+    whole_page = (
+        [_button("This page", PickChapters(menu=menu.id, what=PickWhat.PAGE, page=page).pack())] if pages > 1 else []
+    )
+    builder.row(*whole_page, _button("‹ Title", ShowCard(menu=menu.id).pack()))
     style = ButtonStyle.SUCCESS if picked else None
     builder.row(_button(f"Download ({len(picked)})", DownloadPicked(menu=menu.id).pack(), style))
     return _markup(builder)

@@ -1,4 +1,4 @@
-"""What a person types to pick chapters: `1-5, 8, 12.5, latest 3`."""
+"""What a person types to pick chapters: `1-5, 8, 12.5, latest 3, vol 2`."""
 
 import re
 from collections.abc import Sequence
@@ -10,6 +10,7 @@ NUMBER = r"\d{1,6}(?:\.\d{1,3})?"
 ONE = re.compile(NUMBER)
 RANGE = re.compile(rf"({NUMBER})?\s*[-–—]\s*({NUMBER})?")
 LATEST = re.compile(r"latest(?:\s+(\d{1,4}))?", re.IGNORECASE)
+VOLUME = re.compile(rf"vol(?:ume)?\.?\s*({NUMBER})(?:\s*[-–—]\s*({NUMBER}))?", re.IGNORECASE)
 EVERYTHING = re.compile(r"all|\*", re.IGNORECASE)
 
 
@@ -30,7 +31,8 @@ def parse(text: str, chapters: Sequence[Chapter]) -> set[int]:
     """Places of the chapters that the text names, of `chapters` in reading order.
 
     A range takes every chapter whose number lies in it, ends included; an open one (`20-`) goes to the end. Numbers
-    that no chapter has are passed over. Raises `SelectionError` for a part that is no selection.
+    that no chapter has are passed over; `vol 2` and `vol 2-4` take whole volumes. Raises `SelectionError` for a part that is
+    no selection.
     """
     picked: set[int] = set()
     for part in _parts(text):
@@ -46,7 +48,7 @@ def _form(part: str) -> bool:
     matched = RANGE.fullmatch(part)
     if matched:
         return any(matched.groups())
-    return any(form.fullmatch(part) for form in (ONE, LATEST, EVERYTHING))
+    return any(form.fullmatch(part) for form in (ONE, LATEST, VOLUME, EVERYTHING))
 
 
 def _places(part: str, chapters: Sequence[Chapter]) -> set[int]:
@@ -56,20 +58,22 @@ def _places(part: str, chapters: Sequence[Chapter]) -> set[int]:
         return set(range(len(chapters)))
     if latest := LATEST.fullmatch(part):
         return set(range(len(chapters))[-int(latest[1] or 1) :]) if latest[1] != "0" else set()
+    if volume := VOLUME.fullmatch(part):
+        first, last = Decimal(volume[1]), Decimal(volume[2] or volume[1])
+        return {place for place, chapter in enumerate(chapters) if _lies_in(chapter.volume, first, last)}
     first, last = _bounds(part)
-    return {place for place, chapter in enumerate(chapters) if _lies_in(chapter, first, last)}
+    return {place for place, chapter in enumerate(chapters) if _lies_in(chapter.number, first, last)}
 
 
 def _bounds(part: str) -> tuple[Decimal, Decimal]:
     if one := ONE.fullmatch(part):
         return Decimal(one[0]), Decimal(one[0])
     first, last = RANGE.fullmatch(part).groups()  # type: ignore[union-attr]  # _form has seen to it
-    bounds = Decimal(first or 0), Decimal(last or "Infinity")
-    return min(bounds), max(bounds)
+    return Decimal(first or 0), Decimal(last or "Infinity")
 
 
-def _lies_in(chapter: Chapter, first: Decimal, last: Decimal) -> bool:
+def _lies_in(number: str | None, first: Decimal, last: Decimal) -> bool:
     try:
-        return chapter.number is not None and first <= Decimal(chapter.number) <= last
+        return number is not None and min(first, last) <= Decimal(number) <= max(first, last)
     except InvalidOperation:
         return False

@@ -1,13 +1,14 @@
 """From a search result to picked chapters: the title card and the picker."""
 
 from collections.abc import Set as AbstractSet
+from typing import Literal
 
 from aiogram import F, Router
 from aiogram.filters import BaseFilter
 from aiogram.types import CallbackQuery, Message
 
 from bot import keyboards, selection
-from bot.callbacks import NoAction, OpenResult, PickChapters, PickWhat, ShowCard, ShowChapters, ToggleChapter
+from bot.callbacks import NoAction, OpenResult, PickChapters, PickRange, PickWhat, ShowCard, ShowChapters, ToggleChapter
 from bot.editing import Editor, Screen
 from bot.handlers.menu_access import PressRefused, open_menu, spot_of
 from bot.memory.menus import Menus, Picker, Results
@@ -18,8 +19,10 @@ from tasks.errors import SourceError
 from tasks.models import MangaDetails
 from tasks.sources.registry import Sources
 
-PICK = "Pick chapters, or answer with <code>1-5, 8, 12.5, latest 3</code>"
-NOT_UNDERSTOOD = "I don't understand “{part}”. Write it like <code>1-5, 8, 12.5, latest 3</code>."
+PICK = "Pick chapters, or answer with <code>1-5, 8, 12.5, latest 3, vol 2</code>"
+RANGE_FIRST = "Press the first chapter of the range …"
+RANGE_LAST = "Range from {first}: press the last chapter …"
+NOT_UNDERSTOOD = "I don't understand “{part}”. Write it like <code>1-5, 8, 12.5, latest 3, vol 2</code>."
 NO_SUCH_CHAPTER = "No chapter of “{title}” has such a number."
 
 
@@ -30,6 +33,7 @@ def router() -> Router:
     routes.callback_query.register(show_chapters, ShowChapters.filter())
     routes.callback_query.register(toggle_chapter, ToggleChapter.filter())
     routes.callback_query.register(pick_chapters, PickChapters.filter())
+    routes.callback_query.register(pick_range, PickRange.filter())
     routes.callback_query.register(no_action, NoAction.filter())
     routes.message.register(typed_selection, F.text, ~F.text.startswith("/"), AnswersPicker())
     return routes
@@ -95,20 +99,30 @@ async def toggle_chapter(query: CallbackQuery, callback_data: ToggleChapter, men
     spot = spot_of(query)
     if callback_data.place >= len(picker.chapters):
         raise PressRefused("That chapter is not in this list.")
-    await menus.toggle(picker.id, callback_data.place)
+    if not await menus.range_takes(picker.id, callback_data.place):
+        await menus.toggle(picker.id, callback_data.place)
     _show_picker(editor, spot, menus, picker, callback_data.place // keyboards.CHAPTERS_ON_A_PAGE)
 
 
 async def pick_chapters(query: CallbackQuery, callback_data: PickChapters, menus: Menus, editor: Editor) -> None:
     picker = await open_menu(menus, callback_data.menu, Picker, query)
     spot = spot_of(query)
+    everything, page = range(len(picker.chapters)), callback_data.page
     places = {
-        PickWhat.ALL: range(len(picker.chapters)),
-        PickWhat.LATEST: range(len(picker.chapters))[-1:],
-        PickWhat.NONE: range(0),
+        PickWhat.ALL: everything,
+        PickWhat.LATEST: everything[-1:],
+        PickWhat.NONE: everything[:0],
+        PickWhat.PAGE: everything[page * keyboards.CHAPTERS_ON_A_PAGE :][: keyboards.CHAPTERS_ON_A_PAGE],
     }[callback_data.what]
-    await menus.pick(picker.id, places)
-    _show_picker(editor, spot, menus, picker, callback_data.page)
+    kept = await menus.picked(picker.id) if callback_data.what is PickWhat.PAGE else set()
+    await menus.pick(picker.id, kept.union(places))
+    _show_picker(editor, spot, menus, picker, page)
+
+
+async def pick_range(query: CallbackQuery, callback_data: PickRange, menus: Menus, editor: Editor) -> None:
+    picker = await open_menu(menus, callback_data.menu, Picker, query)
+    await menus.begin_range(picker.id)
+    _show_picker(editor, spot_of(query), menus, picker, callback_data.page)
 
 
 async def no_action(query: CallbackQuery) -> None:
@@ -133,20 +147,28 @@ async def typed_selection(message: Message, picker: Picker, menus: Menus) -> Non
 
 def _show_picker(editor: Editor, spot: tuple[int, int], menus: Menus, picker: Picker, page: int) -> None:
     async def screen() -> Screen:
-        return picker_screen(picker, await menus.picked(picker.id), page)
+        return picker_screen(picker, await menus.picked(picker.id), page, await menus.range_begun(picker.id))
 
     editor.show(spot, screen)
 
 
-def picker_screen(picker: Picker, picked: AbstractSet[int], page: int) -> Screen:
-    """The chapters on that page, what is picked, and how to pick by typing."""
+def picker_screen(
+    picker: Picker, picked: AbstractSet[int], page: int, range_begun: Literal["no", "first"] | int = "no"
+) -> Screen:
+    """The chapters on that page, what is picked, and how to pick by typing, or the end of a range."""
     title = f"📖 <b>{safe(picker.details.manga.title, 120)}</b>"
     labels = [picker.chapters[place].label for place in sorted(picked) if place < len(picker.chapters)]
     chosen = f"Picked {len(labels)}: {safe(chapter_range(labels), 200)}" if labels else PICK
     return Screen(
-        f"{title} · {count(len(picker.chapters), 'chapter', 'chapters')}\n{chosen}",
-        keyboards.picker(picker, set(picked), page),
+        f"{title} · {count(len(picker.chapters), 'chapter', 'chapters')}\n{chosen}{_range_line(picker, range_begun)}",
+        keyboards.picker(picker, set(picked), page, in_range=range_begun != "no"),
     )
+
+
+def _range_line(picker: Picker, begun: Literal["no", "first"] | int) -> str:
+    if begun == "no":
+        return ""
+    return "\n" + (RANGE_FIRST if begun == "first" else RANGE_LAST.format(first=safe(picker.chapters[begun].label, 40)))
 
 
 def card_screen(picker: Picker) -> Screen:

@@ -3,6 +3,7 @@
 Keys
     manhwa:bot:menu:<id>             JSON of a `Results` or a `Picker`; gone a month after it was made
     manhwa:bot:menu:<id>:picked      set of places of picked chapters; goes with the menu
+    manhwa:bot:menu:<id>:range       while a range is picked: `first`, then the place of its first chapter; for an hour
     manhwa:bot:menu-at:<chat>:<msg>  id of the picker a message shows, for answers to it
     manhwa:bot:picking:<chat>:<user> id of the picker the person opened last in that chat, for an hour
 """
@@ -19,6 +20,20 @@ from tasks.models import Chapter, Manga, MangaDetails, Value
 KEY = "manhwa:bot:menu"
 KEEP_SECONDS = 30 * 24 * 3600
 PICKING_SECONDS = 3600
+FIRST = "first"
+RANGE = """
+local begun = redis.call('GET', KEYS[1])
+if not begun then return 0 end
+if begun == 'first' then
+  redis.call('SET', KEYS[1], ARGV[1], 'EX', ARGV[2])
+  return 1
+end
+redis.call('DEL', KEYS[1])
+local one, other = tonumber(begun), tonumber(ARGV[1])
+for place = math.min(one, other), math.max(one, other) do redis.call('SADD', KEYS[2], place) end
+redis.call('EXPIRE', KEYS[2], ARGV[3])
+return 1
+"""
 
 M = TypeVar("M", "Results", "Picker")
 
@@ -59,6 +74,7 @@ class Menus:
 
     def __init__(self, redis: Redis) -> None:
         self._redis = redis
+        self._range = redis.register_script(RANGE)
 
     @staticmethod
     def new_id() -> str:
@@ -82,6 +98,24 @@ class Menus:
             await self._redis.srem(key, place)
         await self._redis.expire(key, KEEP_SECONDS)
         return picked
+
+    async def begin_range(self, menu_id: str) -> None:
+        """The next two chapters are the ends of a range; called again, they are not."""
+        key = f"{KEY}:{menu_id}:range"
+        if not await self._redis.set(key, FIRST, ex=PICKING_SECONDS, nx=True):
+            await self._redis.delete(key)
+
+    async def range_begun(self, menu_id: str) -> Literal["no", "first"] | int:
+        """Whether a range is picked: waits for its first chapter, or the place of that one."""
+        found = cast("str | None", await self._redis.get(f"{KEY}:{menu_id}:range"))
+        if found is None:
+            return "no"
+        return "first" if found == FIRST else int(found)
+
+    async def range_takes(self, menu_id: str, place: int) -> bool:
+        """Take the chapter as an end of the range that is picked, and pick all of it at its last; False if there is none."""
+        keys = [f"{KEY}:{menu_id}:range", f"{KEY}:{menu_id}:picked"]
+        return bool(await self._range(keys=keys, args=[place, PICKING_SECONDS, KEEP_SECONDS]))
 
     async def pick(self, menu_id: str, places: Iterable[int]) -> None:
         """Pick exactly these."""

@@ -5,7 +5,9 @@ import pytest
 from bot.selection import SelectionError, looks_like_selection, parse
 from tasks.models import Chapter
 
-CHAPTERS = [Chapter(id=f"c{n}", number=n) for n in ("1", "2", "2.5", "3", "4", "5", "8", "12.5")]
+VOLUMES = {"1": "1", "2": "1", "2.5": "1", "3": "2", "4": "2", "5": "3"}
+NUMBERS = ("1", "2", "2.5", "3", "4", "5", "8", "12.5")
+CHAPTERS = [Chapter(id=f"c{n}", number=n, volume=VOLUMES.get(n)) for n in NUMBERS]
 CHAPTERS.append(Chapter(id="extra", title="Extra"))
 
 
@@ -31,13 +33,17 @@ def numbers(text: str) -> list[str]:
         ("7", []),
         ("2.50", ["2.5"]),
         ("1;2\n4", ["1", "2", "4"]),
+        ("vol 2", ["3", "4"]),
+        ("Volume 3 - 2, vol. 9, 1", ["1", "3", "4", "5"]),
     ],
 )
 def test_a_selection_picks(text: str, picked: list[str]) -> None:
     assert numbers(text) == picked
 
 
-@pytest.mark.parametrize("text", ["one", "1-2-3", "1..3", "-", "latest three", "1, x", "٣-x", "9999999999"])
+@pytest.mark.parametrize(
+    "text", ["one", "1-2-3", "1..3", "-", "latest three", "vol", "vol x", "1, x", "٣-x", "9999999999"]
+)
 def test_what_is_no_selection_is_said(text: str) -> None:
     with pytest.raises(SelectionError):
         parse(text, CHAPTERS)
