@@ -14,6 +14,7 @@ from aiogram.enums import ParseMode
 from aiogram.exceptions import TelegramAPIError, TelegramNetworkError, TelegramServerError, TelegramUnauthorizedError
 from redis.exceptions import RedisError
 
+from bot.access import Access
 from bot.background import Background
 from bot.delivery.courier import Courier
 from bot.delivery.desk import Canceller, Desk
@@ -22,6 +23,7 @@ from bot.delivery.watch import WatchTools
 from bot.editing import Editor
 from bot.handlers import routers
 from bot.handlers.start import COMMANDS
+from bot.memory.bans import Bans
 from bot.memory.menus import Menus
 from bot.memory.updates import Updates
 from bot.memory.watchers import Watchers
@@ -84,7 +86,7 @@ async def open_app(settings: BotSettings) -> AsyncIterator[None]:
         bot.session.middleware(WriteDown(updates))
         bot.session.middleware(Polite(pacing))
         await _wait_for_telegram(bot)
-        store, watchers = JobStore(redis), Watchers(redis)
+        store, watchers, bans = JobStore(redis), Watchers(redis), Bans(redis)
         async with open_sources(settings) as sources, open_dispatch(settings, store) as dispatch:
             courier = Courier(bot, watchers, Workspace(settings))
             try:
@@ -93,6 +95,8 @@ async def open_app(settings: BotSettings) -> AsyncIterator[None]:
                     only_once = OnlyOnce(updates)
                     dispatcher = _dispatcher(
                         only_once,
+                        Access(settings, bans, pacing),
+                        bans=bans,
                         settings=settings,
                         sources=sources,
                         store=store,
@@ -130,9 +134,11 @@ async def open_bot(settings: BotSettings) -> AsyncIterator[Bot]:
         await bot.session.close()
 
 
-def _dispatcher(only_once: OnlyOnce, **rooms: Any) -> Dispatcher:
+def _dispatcher(only_once: OnlyOnce, access: Access, **rooms: Any) -> Dispatcher:
     dispatcher = Dispatcher(**rooms)
     dispatcher.update.outer_middleware(only_once)
+    dispatcher.message.outer_middleware(access)
+    dispatcher.callback_query.outer_middleware(access)
     dispatcher.callback_query.outer_middleware(AnswerPresses())
     dispatcher.include_routers(*routers())
     return dispatcher

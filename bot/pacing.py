@@ -24,6 +24,10 @@ PROGRESS_IN_PRIVATE = RateLimitItemPerSecond(1, 3, namespace="progress-private")
 PROGRESS_IN_GROUP = RateLimitItemPerMinute(9, namespace="progress-group")
 """Progress may take no more than half of a group's budget: the rest is for answers, results and files."""
 
+ASKED = RateLimitItemPerMinute(30, namespace="asked")
+"""Messages one person may send us: far more than anybody types."""
+TOLD = RateLimitItemPerMinute(1, namespace="told")
+
 
 class Pacing:
     """Asked before anything is said. Groups are told by their negative ids."""
@@ -58,6 +62,14 @@ class Pacing:
             return False
         await self.slot(chat_id)
         return True
+
+    async def may_ask(self, user_id: int) -> bool:
+        """Whether one more message of the person is heard; it counts."""
+        return await self._limiter.hit(ASKED, str(user_id))
+
+    async def may_be_told(self, user_id: int) -> bool:
+        """Whether the person is told that they were not heard: once a minute."""
+        return await self._limiter.hit(TOLD, str(user_id))
 
     async def shut(self, chat_id: int, seconds: float) -> None:
         """Telegram asked for silence in the chat for so long."""

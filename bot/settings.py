@@ -1,15 +1,20 @@
 """The settings of the bot: those of the workers, and its own."""
 
 from functools import cache
+from typing import Annotated
 
-from pydantic import Field, SecretStr
+from pydantic import BeforeValidator, Field, SecretStr
+from pydantic_settings import NoDecode
 
-from tasks.settings import BaseUrl, TaskSettings, load
+from tasks.settings import BaseUrl, TaskSettings, load, words
 
 CLOUD_LIMIT_MB = 50
 LOCAL_LIMIT_MB = 2000
 ENVELOPE = 1_000_000
 """Bytes kept free below the limit for the caption and the form around the file."""
+
+Ids = Annotated[tuple[int, ...], NoDecode, BeforeValidator(words)]
+"""Telegram's ids of people (positive) and groups (negative), parted by spaces or commas."""
 
 
 class BotSettings(TaskSettings):
@@ -18,6 +23,8 @@ class BotSettings(TaskSettings):
     telegram_bot_token: SecretStr = SecretStr("")
     telegram_api_url: BaseUrl = "https://api.telegram.org"
     telegram_api_local: bool = False
+    allowed_chats: Ids = ()
+    admins: Ids = ()
     upload_limit_mb: int | None = Field(default=None, ge=2, le=LOCAL_LIMIT_MB)
 
     @property

@@ -26,11 +26,12 @@ class SettingsError(Exception):
     """A setting is wrong; the text is one line that names it, its value and what is allowed."""
 
 
-def _words(value: object) -> object:
+def words(value: object) -> object:
+    """A text of words parted by spaces or commas as a list of them; anything else as it is."""
     return value.replace(",", " ").split() if isinstance(value, str) else value
 
 
-Words = Annotated[tuple[str, ...], NoDecode, BeforeValidator(_words)]
+Words = Annotated[tuple[str, ...], NoDecode, BeforeValidator(words)]
 
 
 def _address(value: str) -> SplitResult | None:
@@ -83,7 +84,7 @@ class TaskSettings(BaseSettings):
     celery_broker_url: RedisUrl = SecretStr("")
     celery_result_backend: RedisUrl = SecretStr("")
     mangapi_url: BaseUrl = ""
-    consumet_providers: Annotated[tuple[ConsumetSegment, ...], NoDecode, BeforeValidator(_words)] = (
+    consumet_providers: Annotated[tuple[ConsumetSegment, ...], NoDecode, BeforeValidator(words)] = (
         "mangadex",
         "mangahere",
         "mangapill",

@@ -48,6 +48,8 @@ def test_the_environment_goes_before_the_file(monkeypatch: pytest.MonkeyPatch) -
 @pytest.mark.parametrize(
     ("name", "value", "allowed"),
     [
+        ("ALLOWED_CHATS", "@mina", "integer"),
+        ("ADMINS", "1 two", "integer"),
         ("CELERY_BROKER_URL", "foo", "redis://host"),
         ("CELERY_BROKER_URL", "http://host", "redis://host"),
         ("CELERY_BROKER_URL", "redis://", "redis://host"),

@@ -2,13 +2,14 @@
 
 from aiogram import Router
 
-from bot.handlers import browse, download, errors, jobs, search, sources, start
+from bot.handlers import admin, browse, download, errors, jobs, search, sources, start
 
 
 def routers() -> list[Router]:
     """New routers, in the order updates are offered to them: commands first, any other text last."""
     return [
         start.router(),
+        admin.router(),
         sources.router(),
         jobs.router(),
         download.router(),

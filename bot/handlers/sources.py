@@ -21,11 +21,12 @@ def router() -> Router:
 
 
 async def list_sources(message: Message, sources: Sources) -> None:
-    lines = await asyncio.gather(*(_line(source) for source in sources.all()))
+    lines = await asyncio.gather(*(source_line(source) for source in sources.all()))
     await message.reply("\n".join(["<b>Sources</b>", *lines]))
 
 
-async def _line(source: Source) -> str:
+async def source_line(source: Source) -> str:
+    """A source's number, name, and whether it is up, as HTML."""
     name = f"<code>{source.number}</code> {safe(source.name)}"
     try:
         async with asyncio.timeout(CHECK_SECONDS):

@@ -2,6 +2,7 @@
 
 Keys
     manhwa:bot:menu:<id>             JSON of a `Results` or a `Picker`; gone a month after it was made
+    manhwa:bot:menus-of:<user>       set of ids of the person's menus; goes a month after the last one
     manhwa:bot:menu:<id>:picked      set of places of picked chapters; goes with the menu
     manhwa:bot:menu:<id>:range       while a range is picked: `first`, then the place of its first chapter; for an hour
     manhwa:bot:menu-at:<chat>:<msg>  id of the picker a message shows, for answers to it
@@ -82,7 +83,18 @@ class Menus:
         return secrets.token_urlsafe(9)
 
     async def save(self, menu: Menu) -> None:
-        await self._redis.set(f"{KEY}:{menu.id}", menu.model_dump_json(), ex=KEEP_SECONDS)
+        async with self._redis.pipeline(transaction=True) as pipeline:
+            pipeline.set(f"{KEY}:{menu.id}", menu.model_dump_json(), ex=KEEP_SECONDS)
+            pipeline.sadd(f"{KEY}s-of:{menu.owner}", menu.id)
+            pipeline.expire(f"{KEY}s-of:{menu.owner}", KEEP_SECONDS)
+            await pipeline.execute()
+
+    async def forget(self, user_id: int) -> None:
+        """Remove every menu of the person."""
+        ids = cast("set[str]", await self._redis.smembers(f"{KEY}s-of:{user_id}"))
+        keys = [f"{KEY}:{menu_id}{what}" for menu_id in ids for what in ("", ":picked", ":range")]
+        keys += [key async for key in self._redis.scan_iter(f"manhwa:bot:picking:*:{user_id}", count=1000)]
+        await self._redis.delete(f"{KEY}s-of:{user_id}", *keys)
 
     async def get(self, menu_id: str, kind: type[M]) -> M | None:
         """The menu of that id; None if there is none any more, or it is of another kind."""

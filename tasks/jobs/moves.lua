@@ -12,6 +12,7 @@ Keys (KEYS[1] is the prefix, "manhwa:"; one Redis, no cluster, so the script may
   jobs:served:<person>  int the arrival counter when this person's turn came last; expires after a day
   jobs:key:<key>    string  id of the job that answers to this request key; gone once a new job has to be made for it
   jobs:of:<person>  set     ids of the open jobs this person started: the quota
+  jobs:ends         hash    how many jobs came to which end: ready, cancelled, or failed:<code>
   jobs:events       stream  {job: id}: something about this job changed, look at the record. A hint; trimmed
 
 Calls (ARGV[1] is the move; times are Unix seconds as text). `called` is the job to send a message for now, or "".
@@ -26,6 +27,7 @@ Calls (ARGV[1] is the move; times are Unix seconds as text). `called` is the job
                                                                failed with that error where `limit` seconds have passed
   cancel id by ttl                               -> 1 cancelled | 0 it had ended before
   collect id ttl                                 -> 1 | 0      ready files were delivered or given up: they may go
+  forget id somebody ttl                                       the requester's name goes at once, an ended record after ttl
   call                                           -> called     whose turn is next, unless that is known already
   place  id                                      -> place in line from 1 | 0 not queued
 
@@ -131,12 +133,15 @@ local function give_back(now, fresh)
 end
 
 local function close(s, ttl)
+  if state() == 'ready' and s == 'cancelled' then redis.call('HINCRBY', prefix .. 'jobs:ends', 'ready', -1) end
   redis.call('HSET', job, 'state', s)
   redis.call('SREM', prefix .. 'jobs:open', id)
   redis.call('ZREM', prefix .. 'jobs:queued', id)
   redis.call('SREM', prefix .. 'jobs:of:' .. redis.call('HGET', job, 'requester'), id)
   redis.call('EXPIRE', job, ttl)
   forget_key(s == 'ready' and ttl or 0)
+  if s == 'failed' then s = 'failed:' .. cjson.decode(redis.call('HGET', job, 'error')).code end
+  if s ~= 'collected' then redis.call('HINCRBY', prefix .. 'jobs:ends', s, 1) end
   announce()
 end
 
@@ -265,6 +270,13 @@ function moves.collect()
   if state() ~= 'ready' then return 0 end
   close('collected', ARGV[3])
   return 1
+end
+
+function moves.forget()
+  redis.call('SREM', prefix .. 'jobs:of:' .. requester(id), id)
+  redis.call('DEL', prefix .. 'jobs:served:' .. requester(id))
+  redis.call('HSET', job, 'requester', ARGV[3])
+  if not is_open(state()) and state() ~= 'ready' then redis.call('EXPIRE', job, ARGV[4]) end
 end
 
 function moves.call()

@@ -23,6 +23,8 @@ KEEP_ENDED_SECONDS = 7 * 24 * 3600
 """How long an ended job's record can still be read."""
 FIRST_GUESS_OF_A_CHAPTER = 5_000_000
 """Bytes, before any job has finished; low, as a guess too high refuses jobs that would fit."""
+NOBODY_KNOWN = "somebody"
+"""Who asked for a job of a person that was forgotten."""
 QUEUE = "downloads"
 """Celery's list of messages that no worker has taken yet."""
 JSON_FIELDS = {"request", "progress", "result", "error"}
@@ -47,6 +49,15 @@ class Place:
 
     position: int
     wait: int | None
+
+
+@dataclass(frozen=True)
+class Figures:
+    """Jobs in line, jobs workers have, and how many came to which end: `ready`, `cancelled` or `failed:<code>`."""
+
+    queued: int
+    at_work: int
+    ends: Mapping[str, int]
 
 
 class JobStore:
@@ -200,6 +211,22 @@ class JobStore:
         messages = cast("list[str]", await self._redis.lrange(QUEUE, 0, -1))
         in_queue = {json.loads(message)["headers"]["id"] for message in messages}
         return None if called in in_queue else called
+
+    async def figures(self) -> Figures:
+        """How many jobs there are and were."""
+        ends = cast("dict[str, str]", await self._redis.hgetall(f"{PREFIX}jobs:ends"))
+        queued = await self._redis.zcard(f"{PREFIX}jobs:queued")
+        at_work = await self._redis.scard(f"{PREFIX}jobs:open") - queued
+        return Figures(queued, at_work, {end: int(number) for end, number in sorted(ends.items())})
+
+    async def forget(self, requester: str) -> None:
+        """Remove the person's name at once, and in a minute the records of what they asked for.
+
+        Until then those who wait are told how their jobs ended. A job that others wait for goes on.
+        """
+        async for key in self._redis.scan_iter(f"{PREFIX}job:{'[0-9a-f]' * 16}", count=1000):
+            if await self._redis.hget(key, "requester") == requester:
+                await self._move("forget", key.rpartition(":")[2], NOBODY_KNOWN, 60)
 
     async def server_age(self) -> int:
         """Seconds since the server was started."""
