@@ -4,7 +4,7 @@ from collections.abc import Awaitable, Callable
 from typing import Any
 
 from aiogram import BaseMiddleware
-from aiogram.types import CallbackQuery, Chat, Message, TelegramObject, User
+from aiogram.types import CallbackQuery, Chat, InlineQuery, Message, TelegramObject, User
 
 from bot.memory.bans import Bans
 from bot.middlewares import Answer
@@ -35,6 +35,8 @@ class Access(BaseMiddleware):
             return await handler(event, data)
         if isinstance(event, CallbackQuery):
             await Answer(event).now(refusal, alert=True)
+        elif isinstance(event, InlineQuery):
+            await event.answer([], is_personal=True)
         elif isinstance(event, Message) and user and await self._pacing.may_be_told(user.id):
             await event.reply(refusal)
         return None

@@ -25,6 +25,7 @@ from bot.handlers import routers
 from bot.handlers.start import COMMANDS
 from bot.memory.bans import Bans
 from bot.memory.menus import Menus
+from bot.memory.shared import Shared
 from bot.memory.updates import Updates
 from bot.memory.watchers import Watchers
 from bot.middlewares import AnswerPresses, OnlyOnce, Polite, WriteDown
@@ -87,8 +88,9 @@ async def open_app(settings: BotSettings) -> AsyncIterator[None]:
         bot.session.middleware(Polite(pacing))
         await _wait_for_telegram(bot)
         store, watchers, bans = JobStore(redis), Watchers(redis), Bans(redis)
+        shared = Shared(redis)
         async with open_sources(settings) as sources, open_dispatch(settings, store) as dispatch:
-            courier = Courier(bot, watchers, Workspace(settings))
+            courier = Courier(bot, watchers, shared, Workspace(settings))
             try:
                 async with Background() as background, asyncio.TaskGroup() as group:
                     follower = Follower(WatchTools(bot, store, watchers, dispatch, pacing, courier), store, background)
@@ -97,6 +99,7 @@ async def open_app(settings: BotSettings) -> AsyncIterator[None]:
                         only_once,
                         Access(settings, bans, pacing),
                         bans=bans,
+                        shared=shared,
                         settings=settings,
                         sources=sources,
                         store=store,
@@ -139,6 +142,7 @@ def _dispatcher(only_once: OnlyOnce, access: Access, **rooms: Any) -> Dispatcher
     dispatcher.update.outer_middleware(only_once)
     dispatcher.message.outer_middleware(access)
     dispatcher.callback_query.outer_middleware(access)
+    dispatcher.inline_query.outer_middleware(access)
     dispatcher.callback_query.outer_middleware(AnswerPresses())
     dispatcher.include_routers(*routers())
     return dispatcher

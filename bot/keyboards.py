@@ -3,9 +3,10 @@
 from collections.abc import Sequence
 
 from aiogram.enums import ButtonStyle
-from aiogram.types import InlineKeyboardButton, InlineKeyboardMarkup
+from aiogram.types import CopyTextButton, InlineKeyboardButton, InlineKeyboardMarkup, SwitchInlineQueryChosenChat
 from aiogram.utils.keyboard import InlineKeyboardBuilder
 
+from bot import links
 from bot.callbacks import (
     CancelJob,
     DownloadPicked,
@@ -22,6 +23,7 @@ from bot.callbacks import (
     ToggleChapter,
 )
 from bot.memory.menus import Picker, Results
+from bot.memory.shared import title_token
 from tasks.models import Manga
 
 RESULTS_ON_A_PAGE = 8
@@ -57,8 +59,12 @@ def _result_label(manga: Manga, with_source: bool) -> str:
 def card(menu: Picker) -> InlineKeyboardMarkup:
     """Under a title: its chapters, and the way back to the results."""
     builder = InlineKeyboardBuilder()
+    share_title = _share(links.TITLE, title_token(menu.details.manga))
     if menu.chapters:
-        builder.row(_button("Chapters", ShowChapters(menu=menu.id, page=0).pack(), ButtonStyle.PRIMARY))
+        chapters = _button("Chapters", ShowChapters(menu=menu.id, page=0).pack(), ButtonStyle.PRIMARY)
+        builder.row(chapters, share_title)
+    else:
+        builder.row(share_title)
     if menu.results:
         builder.row(_button("‹ Results", ShowResults(menu=menu.results, page=0).pack()))
     return _markup(builder)
@@ -111,6 +117,21 @@ def retry(job_id: str) -> InlineKeyboardMarkup:
 def retry_missing(job_id: str) -> InlineKeyboardMarkup:
     """Asks for what the job's files lack."""
     return InlineKeyboardMarkup(inline_keyboard=[[_button("Retry", FetchMissing(job=job_id).pack())]])
+
+
+def share(username: str, token: str) -> InlineKeyboardMarkup:
+    """Under a delivered file: the same file into another chat, and a link to it."""
+    link = CopyTextButton(text=links.link(username, links.FILE, token))
+    return InlineKeyboardMarkup(
+        inline_keyboard=[[_share(links.FILE, token), InlineKeyboardButton(text="Copy link", copy_text=link)]]
+    )
+
+
+def _share(kind: str, token: str) -> InlineKeyboardButton:
+    chosen = SwitchInlineQueryChosenChat(
+        query=links.inline(kind, token), allow_user_chats=True, allow_group_chats=True, allow_channel_chats=True
+    )
+    return InlineKeyboardButton(text="Share", switch_inline_query_chosen_chat=chosen)
 
 
 def _markup(builder: InlineKeyboardBuilder) -> InlineKeyboardMarkup:

@@ -53,6 +53,16 @@ class Person:
         pressing = {"person": self.who, "chat": self.chat, "message_id": message["message_id"], "data": data}
         return await self._post("/chat/press", pressing)
 
+    async def types(self, text: str) -> Message:
+        """Type behind the bot's name, in any chat: `query` and the `results` the bot offers."""
+        return await self._post("/chat/inline", {"person": self.who, "text": text})
+
+    async def chooses(self, offered: Message, result: str) -> int:
+        """Send the offered result with that id into this chat; the message's id."""
+        choosing = {"person": self.who, "chat": self.chat, "thread": self.thread}
+        answer = await self._post("/chat/choose", {**choosing, "query": offered["query"], "result": result})
+        return int(answer["message_id"])
+
     async def sees(self, pattern: str, *, after: int = 0) -> Message:
         """Wait for a message of the bot, newer than the id `after`, whose text or caption matches."""
         return await self._wait_for(lambda m: m["message_id"] > after and _says(m, pattern), pattern)

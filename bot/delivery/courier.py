@@ -12,9 +12,11 @@ from collections.abc import Awaitable, Callable
 from aiogram import Bot
 from aiogram.exceptions import TelegramAPIError, TelegramEntityTooLarge, TelegramNetworkError
 
+from bot import keyboards
 from bot.delivery.outgoing import OutgoingFile
 from bot.delivery.status_message import Upload, caption
 from bot.delivery.trouble import Trouble, trouble
+from bot.memory.shared import SentFile, Shared
 from bot.memory.watchers import Watcher, Watchers
 from tasks.jobs.job import ArchiveFile, Job
 from tasks.workspace import Workspace
@@ -32,9 +34,10 @@ class DeliveryError(Exception):
 class Courier:
     """Uploads files from the workspace."""
 
-    def __init__(self, bot: Bot, watchers: Watchers, workspace: Workspace) -> None:
+    def __init__(self, bot: Bot, watchers: Watchers, shared: Shared, workspace: Workspace) -> None:
         self._bot = bot
         self._watchers = watchers
+        self._shared = shared
         self._workspace = workspace
 
     async def deliver(self, watcher: Watcher, job: Job, announce: Callable[[Upload], Awaitable[None]]) -> None:
@@ -69,11 +72,13 @@ class Courier:
             await self._watchers.update(watcher, handed_over=True)
 
         outgoing = OutgoingFile(path, file.name, note)
+        text, token = caption(job, number), await self._shared.new_token(job, number)
         try:
-            await self._bot.send_document(
+            message = await self._bot.send_document(
                 watcher.chat_id,
                 outgoing,
-                caption=caption(job, number),
+                caption=text,
+                reply_markup=keyboards.share((await self._bot.me()).username or "", token),
                 message_thread_id=watcher.thread_id,
                 reply_parameters=watcher.reply_to_request,
                 disable_content_type_detection=True,
@@ -87,6 +92,10 @@ class Courier:
                 raise _AnswerLost from error
             await self._watchers.update(watcher, handed_over=False)
             raise
+        if message.document:
+            await self._shared.note(
+                job, number, SentFile(file_id=message.document.file_id, name=file.name, caption=text)
+            )
 
 
 class _AnswerLost(Exception):

@@ -2,12 +2,13 @@
 
 from aiogram import Router
 
-from bot.handlers import admin, browse, download, errors, jobs, search, sources, start
+from bot.handlers import admin, browse, download, errors, jobs, search, share, sources, start
 
 
 def routers() -> list[Router]:
     """New routers, in the order updates are offered to them: commands first, any other text last."""
     return [
+        share.router(),
         start.router(),
         admin.router(),
         sources.router(),

@@ -12,6 +12,7 @@ from bot.callbacks import NoAction, OpenResult, PickChapters, PickRange, PickWha
 from bot.editing import Editor, Screen
 from bot.handlers.menu_access import PressRefused, open_menu, spot_of
 from bot.memory.menus import Menus, Picker, Results
+from bot.memory.shared import Shared
 from bot.middlewares import Answer
 from bot.texts import count, safe, sentence
 from tasks.archives.names import chapter_range
@@ -59,7 +60,13 @@ async def _picker_meant(message: Message, menus: Menus) -> str | None:
 
 
 async def open_result(
-    query: CallbackQuery, callback_data: OpenResult, menus: Menus, sources: Sources, editor: Editor, answer: Answer
+    query: CallbackQuery,
+    callback_data: OpenResult,
+    menus: Menus,
+    sources: Sources,
+    shared: Shared,
+    editor: Editor,
+    answer: Answer,
 ) -> None:
     results = await open_menu(menus, callback_data.menu, Results, query)
     spot = spot_of(query)
@@ -73,6 +80,7 @@ async def open_result(
     except SourceError as error:
         editor.show_once(spot, _not_opened(results, manga.title, sentence(error.code, error.detail)))
         return
+    await shared.remember_title(details.manga)
     picker = Picker(id=menus.new_id(), owner=results.owner, details=details, results=results.id)
     await menus.save(picker)
     editor.show_once(spot, card_screen(picker))

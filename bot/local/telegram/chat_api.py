@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
-from aiogram.types import CallbackQuery, Chat, Message, MessageEntity, User
+from aiogram.types import CallbackQuery, Chat, InlineQuery, Message, MessageEntity, User
 from aiohttp import web
 from pydantic import BaseModel, ValidationError
 
@@ -45,6 +45,23 @@ class Pressing(BaseModel):
     data: str
 
 
+class Typing(BaseModel):
+    """A person types behind the bot's name, in any chat."""
+
+    person: int
+    text: str
+
+
+class Choosing(BaseModel):
+    """A person sends the result with that id, of those offered for their query, into a chat."""
+
+    person: int
+    query: str
+    result: str
+    chat: int | None = None
+    thread: int | None = None
+
+
 class Rules(BaseModel):
     """How strict the stand-in is; None = as it was."""
 
@@ -69,6 +86,8 @@ class ChatApi:
         app.router.add_get("/chat/state", self._state)
         app.router.add_post("/chat/send", self._send)
         app.router.add_post("/chat/press", self._press)
+        app.router.add_post("/chat/inline", self._inline)
+        app.router.add_post("/chat/choose", self._choose)
         app.router.add_get("/chat/file/{file_id}", self._file)
         app.router.add_get("/chat/breaches", self._breaches)
         app.router.add_post("/chat/faults", self._order_fault)
@@ -140,6 +159,26 @@ class ChatApi:
             data=pressing.data,
         )
         return web.json_response(await self._methods.press(query))
+
+    async def _inline(self, request: web.Request) -> web.StreamResponse:
+        try:
+            typing = Typing.model_validate(await request.json())
+            person = self._world.person(typing.person)
+        except (ValidationError, ApiError) as error:
+            return web.json_response({"error": str(error)}, status=400)
+        query = InlineQuery(id=uuid.uuid4().hex, from_user=person, query=typing.text[:256], offset="")
+        return web.json_response({"query": query.id, "results": await self._methods.offer(query)})
+
+    async def _choose(self, request: web.Request) -> web.StreamResponse:
+        try:
+            choosing = Choosing.model_validate(await request.json())
+            person, chat = self._who_and_where(choosing.person, choosing.chat)
+            offered = self._methods.inline[choosing.query].result()
+            result = next(one for one in offered if one["id"] == choosing.result)
+            message = await self._methods.choose(person, chat.id, choosing.thread, result)
+        except (ValidationError, ApiError, KeyError, StopIteration) as error:
+            return web.json_response({"error": str(error)}, status=400)
+        return web.json_response({"message_id": message.message_id})
 
     def _who_and_where(self, person_id: int, chat_id: int | None) -> tuple[User, Chat]:
         person = self._world.person(person_id)

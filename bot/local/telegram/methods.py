@@ -5,12 +5,12 @@ import time
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
 
-from aiogram.types import CallbackQuery, Document, LinkPreviewOptions, Message
+from aiogram.types import CallbackQuery, Document, InlineQuery, LinkPreviewOptions, Message, User
 
 from bot.local.telegram.errors import ApiError, bad_request
 from bot.local.telegram.files import Files, StoredFile
 from bot.local.telegram.limits import RateRules
-from bot.local.telegram.rules import check_caption, check_keyboard, check_text
+from bot.local.telegram.rules import DATA_BYTES, check_caption, check_keyboard, check_text
 from bot.local.telegram.world import BOT, GROUP, GROUP_CREATOR, SMALL_GROUP, TOPICS, World, dump
 
 ANSWER_SECONDS = 15.0
@@ -21,6 +21,7 @@ NOT_MODIFIED = (
     "and reply markup of the message"
 )
 LONGEST_POLL = 50
+MOST_RESULTS = 50
 
 
 class Press:
@@ -53,6 +54,8 @@ class Methods:
         self._files = files
         self.rates: RateRules | None = RateRules()
         self.presses: dict[str, Press] = {}
+        self.inline: dict[str, asyncio.Future[list[dict[str, Any]]]] = {}
+        """Inline queries, and what the bot offers for each."""
         self.bot_came = asyncio.Event()
         """Set once a bot asks for updates."""
         self._poll: asyncio.Event | None = None
@@ -70,6 +73,7 @@ class Methods:
             "editmessagereplymarkup": self._edit_markup,
             "deletemessage": self._delete,
             "answercallbackquery": self._answer_press,
+            "answerinlinequery": self._answer_inline,
             "setmessagereaction": self._react,
             "getchat": self._get_chat,
             "getchatmember": self._get_member,
@@ -87,7 +91,7 @@ class Methods:
         return await method(params)
 
     async def _get_me(self, _: Params) -> Any:
-        me = {"can_join_groups": True, "can_read_all_group_messages": False, "supports_inline_queries": False}
+        me = {"can_join_groups": True, "can_read_all_group_messages": False, "supports_inline_queries": True}
         return {**dump(BOT), **me}
 
     async def _done(self, _: Params) -> Any:
@@ -140,14 +144,7 @@ class Methods:
         if stored.size == 0:
             raise bad_request("file must be non-empty", breach=True)
         caption, entities = check_caption(str(params.get("caption") or ""), params.get("parse_mode"))
-        document = Document(
-            file_id=stored.file_id,
-            file_unique_id=stored.file_id[-12:],
-            file_name=stored.name,
-            mime_type=stored.mime_type or None,
-            file_size=stored.size,
-        )
-        content = {"document": document, "caption": caption or None, "caption_entities": entities or None}
+        content = {"document": _document(stored), "caption": caption or None, "caption_entities": entities or None}
         return await self._say(params, content)
 
     async def _say(self, params: Params, content: dict[str, Any]) -> Any:
@@ -232,6 +229,65 @@ class Methods:
         press.answer.set_result({"text": text, "alert": params.flag("show_alert")})
         return True
 
+    async def _answer_inline(self, params: Params) -> Any:
+        offered = self.inline.get(str(params.get("inline_query_id")))
+        if offered is None or offered.done():
+            raise bad_request(TOO_OLD)
+        results = params.get("results") or []
+        if len(results) > MOST_RESULTS:
+            raise bad_request("too many inline query results specified", breach=True)
+        ids = [str(result.get("id") or "") for result in results]
+        if len(set(ids)) < len(ids) or not all(1 <= len(one.encode()) <= DATA_BYTES for one in ids):
+            raise bad_request("RESULT_ID_INVALID", breach=True)
+        for result in results:
+            self._check_result(result)
+        offered.set_result(results)
+        return True
+
+    def _check_result(self, result: dict[str, Any]) -> None:
+        check_keyboard(result.get("reply_markup"))
+        if result.get("type") == "article":
+            content = result.get("input_message_content") or {}
+            check_text(str(content.get("message_text") or ""), content.get("parse_mode"))
+        elif self._files.get(str(result.get("document_file_id") or "")) is None:
+            raise bad_request("wrong file identifier/HTTP URL specified", breach=True)
+        else:
+            check_caption(str(result.get("caption") or ""), result.get("parse_mode"))
+
+    async def offer(self, query: InlineQuery) -> list[dict[str, Any]]:
+        """A person typed behind the bot's name: what the bot offers, nothing if it does not answer in time."""
+        offered = self.inline[query.id] = asyncio.get_running_loop().create_future()
+        self._world.tell_bot(inline_query=query)
+        try:
+            async with asyncio.timeout(ANSWER_SECONDS):
+                return await asyncio.shield(offered)
+        except TimeoutError:
+            return []
+
+    async def choose(self, person: User, chat_id: int, thread: int | None, result: dict[str, Any]) -> Message:
+        """The person sends what was offered into a chat."""
+        if result["type"] == "article":
+            content = result["input_message_content"]
+            text, entities = check_text(content["message_text"], content.get("parse_mode"))
+            shown: dict[str, Any] = {"text": text, "entities": entities or None}
+            shown["link_preview_options"] = _preview(Params(content))
+        else:
+            stored = self._files.get(result["document_file_id"])
+            if stored is None:
+                raise bad_request("wrong file identifier/HTTP URL specified")
+            text, entities = check_caption(str(result.get("caption") or ""), result.get("parse_mode"))
+            shown = {"document": _document(stored), "caption": text or None, "caption_entities": entities or None}
+        message = self._world.new_message(
+            chat_id,
+            person,
+            via_bot=BOT,
+            reply_markup=check_keyboard(result.get("reply_markup")),
+            message_thread_id=thread,
+            is_topic_message=True if thread else None,
+            **shown,
+        )
+        return await self._world.put(message)
+
     async def _react(self, params: Params) -> Any:
         chat_id, message_id = params.integer("chat_id"), params.integer("message_id")
         if self._world.message(chat_id, message_id) is None:
@@ -273,6 +329,16 @@ class Methods:
                 return await asyncio.shield(press.answer)
         except TimeoutError:
             return {"text": "", "alert": False, "unanswered": True}
+
+
+def _document(stored: StoredFile) -> Document:
+    return Document(
+        file_id=stored.file_id,
+        file_unique_id=stored.file_id[-12:],
+        file_name=stored.name,
+        mime_type=stored.mime_type or None,
+        file_size=stored.size,
+    )
 
 
 def _thread(params: Params, chat_id: int) -> int | None:

@@ -10,7 +10,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from aiogram.types import CallbackQuery, Chat, Message, Update, User
+from aiogram.types import CallbackQuery, Chat, InlineQuery, Message, Update, User
 
 from bot.local.telegram.errors import bad_request
 
@@ -25,7 +25,7 @@ SMALL_GROUP = Chat(id=-4000001, type="group", title="Two friends")
 """No supergroup yet; becomes `GROUP` when it is told to."""
 TOPICS = {None: "General", 2: "Requests"}
 GROUP_CREATOR = PEOPLE[0].id
-UPDATE_LIFE = {"message": 24 * 3600.0, "callback_query": 150.0}
+UPDATE_LIFE = {"message": 24 * 3600.0, "callback_query": 150.0, "inline_query": 30.0}
 """Seconds an update waits for the bot before it is dropped."""
 EMPTY_MESSAGE_ID = 10  # 1 and 2 are the group's own, and topics are named by such numbers
 
@@ -120,7 +120,7 @@ class World:
             except TimeoutError:
                 return
 
-    def tell_bot(self, **what: Message | CallbackQuery) -> Update:
+    def tell_bot(self, **what: Message | CallbackQuery | InlineQuery) -> Update:
         """Queue an update for the bot."""
         self._next_update += 1
         update = Update(update_id=self._next_update, **what)  # type: ignore[arg-type]  # one field of many

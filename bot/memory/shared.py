@@ -1,0 +1,92 @@
+"""What was delivered and can be sent again from Telegram's own copy, and the words that links and buttons carry for it.
+
+The words are opaque and expire; no id of a person is in them or behind them.
+
+Keys
+    manhwa:bot:sent:<request key>    hash: number of the file -> JSON of a `SentFile`; `total`; `whole` if nothing is missing
+    manhwa:bot:file:<token>          `<request key>:<number>`: the file that a `Share` button or a link means
+    manhwa:bot:title:<token>         JSON of a `Manga`: the title that a link means
+"""
+
+import hashlib
+import secrets
+from collections.abc import Sequence
+from typing import Any, cast
+
+from redis.asyncio import Redis
+
+from tasks.jobs.job import Job
+from tasks.models import Manga, Value
+
+KEY = "manhwa:bot"
+KEEP_SECONDS = 30 * 24 * 3600
+"""From the last time it was of use."""
+
+
+class SentFile(Value):
+    """A file that Telegram has: its `file_id` for this bot, its name, and the caption under it as HTML."""
+
+    file_id: str
+    name: str
+    caption: str
+
+
+def title_token(manga: Manga) -> str:
+    """The word for a title: always the same one."""
+    return hashlib.sha256(f"{manga.source}\0{manga.id}".encode()).hexdigest()[:24]
+
+
+class Shared:
+    """Keeps what can be shared."""
+
+    def __init__(self, redis: Redis) -> None:
+        self._redis = redis
+
+    async def new_token(self, job: Job, number: int) -> str:
+        """A word for the job's file of that number, which is about to be sent."""
+        token = secrets.token_urlsafe(12)
+        await self._redis.set(f"{KEY}:file:{token}", f"{job.request.key}:{number}", ex=KEEP_SECONDS)
+        return token
+
+    async def note(self, job: Job, number: int, file: SentFile) -> None:
+        """Telegram has the job's file of that number."""
+        key, result = f"{KEY}:sent:{job.request.key}", job.result
+        whole = bool(result and not result.missing)
+        fields: dict[Any, Any] = {"total": len(result.files) if result else 0, "whole": int(whole)}
+        async with self._redis.pipeline(transaction=True) as pipeline:
+            pipeline.hset(key, mapping=fields | {str(number): file.model_dump_json()})
+            pipeline.expire(key, KEEP_SECONDS)
+            await pipeline.execute()
+
+    async def whole(self, request_key: str) -> Sequence[SentFile]:
+        """All files of a request that nothing was missing of; none where Telegram does not have them all."""
+        fields = cast("dict[str, str]", await self._redis.hgetall(f"{KEY}:sent:{request_key}"))
+        numbers = [str(number) for number in range(1, int(fields.get("total", 0)) + 1)]
+        if fields.get("whole") != "1" or not all(number in fields for number in numbers):
+            return []
+        await self._redis.expire(f"{KEY}:sent:{request_key}", KEEP_SECONDS)
+        return [SentFile.model_validate_json(fields[number]) for number in numbers]
+
+    async def forget(self, request_key: str) -> None:
+        """Telegram does not have its files any more."""
+        await self._redis.delete(f"{KEY}:sent:{request_key}")
+
+    async def file(self, token: str) -> SentFile | None:
+        """The file behind the word, if Telegram has it."""
+        meant = cast("str | None", await self._redis.get(f"{KEY}:file:{token}"))
+        if meant is None:
+            return None
+        request_key, _, number = meant.rpartition(":")
+        found = cast("str | None", await self._redis.hget(f"{KEY}:sent:{request_key}", number))
+        return SentFile.model_validate_json(found) if found else None
+
+    async def remember_title(self, manga: Manga) -> str:
+        """The word for a title, which works from now on."""
+        token = title_token(manga)
+        await self._redis.set(f"{KEY}:title:{token}", manga.model_dump_json(), ex=KEEP_SECONDS)
+        return token
+
+    async def title(self, token: str) -> Manga | None:
+        """The title behind the word, as it was when it was remembered."""
+        found = cast("str | None", await self._redis.get(f"{KEY}:title:{token}"))
+        return Manga.model_validate_json(found) if found else None
