@@ -106,7 +106,7 @@ async def open_app(settings: BotSettings) -> AsyncIterator[None]:
                         watchers=watchers,
                         menus=Menus(redis),
                         editor=Editor(bot, pacing, background),
-                        desk=Desk(dispatch, watchers, follower),
+                        desk=Desk(bot, dispatch, watchers, shared, follower),
                         canceller=Canceller(watchers, dispatch, follower),
                     )
                     # Before the follower: a request that is handled anew has to meet its job as it was.

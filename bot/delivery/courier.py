@@ -72,7 +72,7 @@ class Courier:
             await self._watchers.update(watcher, handed_over=True)
 
         outgoing = OutgoingFile(path, file.name, note)
-        text, token = caption(job, number), await self._shared.new_token(job, number)
+        text, token = caption(job, number), await self._shared.new_token(job.request.key, number)
         try:
             message = await self._bot.send_document(
                 watcher.chat_id,

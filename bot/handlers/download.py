@@ -7,7 +7,7 @@ from aiogram.filters import Command, CommandObject
 from aiogram.types import CallbackQuery, Message
 
 from bot.callbacks import DownloadPicked, FetchMissing, RetryJob
-from bot.delivery.desk import Desk
+from bot.delivery.desk import Desk, Taken
 from bot.handlers.menu_access import PressRefused, open_menu
 from bot.memory.menus import Menus, Picker
 from bot.middlewares import Answer
@@ -23,8 +23,11 @@ USAGE = (
     "Send /download, a source and chapter ids: <code>/download demo lantern-1 lantern-2</code>. /sources lists sources."
 )
 PICK_FIRST = "Pick at least one chapter first."
-STARTED = "On its way."
-ALREADY = "That is on its way already."
+TAKEN = {
+    Taken.STARTED: "On its way.",
+    Taken.ALREADY: "That is on its way already.",
+    Taken.SENT: "Here it is.",
+}
 
 
 def router() -> Router:
@@ -84,10 +87,10 @@ async def _take_press(query: CallbackQuery, request: DownloadRequest, desk: Desk
     # What answers to the person's own words tells them so; a menu does, unless those were deleted.
     asked_in = query.message.reply_to_message or query.message
     try:
-        started = await desk.take(request, query.message, asked_in.message_id, query.from_user)
+        taken = await desk.take(request, query.message, asked_in.message_id, query.from_user)
     except RequestError as error:
         raise PressRefused(sentence(error.code, error.detail)) from error
-    await answer.now(STARTED if started else ALREADY)
+    await answer.now(TAKEN[taken])
 
 
 async def download_command(
@@ -99,8 +102,8 @@ async def download_command(
         return
     try:
         request = await _request(words[0], words[1:], sources, settings)
-        if not await desk.take(request, message, message.message_id, message.from_user):
-            await message.reply(ALREADY)
+        if await desk.take(request, message, message.message_id, message.from_user) is Taken.ALREADY:
+            await message.reply(TAKEN[Taken.ALREADY])
     except ManhwaError as error:
         await message.reply(safe(sentence(error.code, error.detail), 500))
 

@@ -5,12 +5,12 @@ The words are opaque and expire; no id of a person is in them or behind them.
 Keys
     manhwa:bot:sent:<request key>    hash: number of the file -> JSON of a `SentFile`; `total`; `whole` if nothing is missing
     manhwa:bot:file:<token>          `<request key>:<number>`: the file that a `Share` button or a link means
+    manhwa:bot:again:<chat>:<msg>:<request key>   there for a while: that request got its files from Telegram's copy
     manhwa:bot:title:<token>         JSON of a `Manga`: the title that a link means
 """
 
 import hashlib
 import secrets
-from collections.abc import Sequence
 from typing import Any, cast
 
 from redis.asyncio import Redis
@@ -21,6 +21,8 @@ from tasks.models import Manga, Value
 KEY = "manhwa:bot"
 KEEP_SECONDS = 30 * 24 * 3600
 """From the last time it was of use."""
+AGAIN_SECONDS = 600
+"""Longer than a bot takes to come back that was killed over sending it."""
 
 
 class SentFile(Value):
@@ -42,11 +44,16 @@ class Shared:
     def __init__(self, redis: Redis) -> None:
         self._redis = redis
 
-    async def new_token(self, job: Job, number: int) -> str:
-        """A word for the job's file of that number, which is about to be sent."""
+    async def new_token(self, request_key: str, number: int) -> str:
+        """A word for the request's file of that number, which is about to be sent."""
         token = secrets.token_urlsafe(12)
-        await self._redis.set(f"{KEY}:file:{token}", f"{job.request.key}:{number}", ex=KEEP_SECONDS)
+        await self._redis.set(f"{KEY}:file:{token}", f"{request_key}:{number}", ex=KEEP_SECONDS)
         return token
+
+    async def may_send_again(self, request_key: str, chat_id: int, asked_in: int) -> bool:
+        """Whether the answer to that message may be sent from Telegram's copy: once in `AGAIN_SECONDS`."""
+        key = f"{KEY}:again:{chat_id}:{asked_in}:{request_key}"
+        return bool(await self._redis.set(key, "1", nx=True, ex=AGAIN_SECONDS))
 
     async def note(self, job: Job, number: int, file: SentFile) -> None:
         """Telegram has the job's file of that number."""
@@ -58,7 +65,7 @@ class Shared:
             pipeline.expire(key, KEEP_SECONDS)
             await pipeline.execute()
 
-    async def whole(self, request_key: str) -> Sequence[SentFile]:
+    async def whole(self, request_key: str) -> list[SentFile]:
         """All files of a request that nothing was missing of; none where Telegram does not have them all."""
         fields = cast("dict[str, str]", await self._redis.hgetall(f"{KEY}:sent:{request_key}"))
         numbers = [str(number) for number in range(1, int(fields.get("total", 0)) + 1)]

@@ -6,6 +6,7 @@ import secrets
 import pytest
 
 from bot.local.telegram import StandIn
+from tasks.jobs.store import JobStore
 from tests.person import Message, Person, buttons
 
 pytestmark = pytest.mark.usefixtures("worker", "bot")
@@ -38,6 +39,41 @@ async def test_a_delivered_file_goes_to_another_chat_without_a_second_upload(
     await junho.sends(f"/start {payload(button(file, 'Copy link')['copy_text']['text'])}")
     assert (await junho.receives_document())["document"]["file_id"] == file["document"]["file_id"]
     assert telegram.files.uploads == 1
+
+
+async def test_what_anyone_got_before_is_sent_again_at_once(
+    mina: Person, junho_in_group: Person, telegram: StandIn, store: JobStore
+) -> None:
+    await mina.sends("/download demo lantern-1 lantern-2")
+    file = await mina.receives_document()
+    await mina.sees("Done")
+    asked = await junho_in_group.sends("/download demo lantern-1 lantern-2")
+    again = await junho_in_group.receives_document()
+    assert again["document"]["file_id"] == file["document"]["file_id"]
+    assert again["caption"] == file["caption"]
+    assert again["reply_to_message"]["message_id"] == asked
+    assert button(again, "Share")
+    assert telegram.files.uploads == 1
+    assert (await store.figures()).ends == {"ready": 1}
+    # An update that comes twice brings it once.
+    before = len(await mina.messages())
+    await mina.sends("/download demo lantern-1 lantern-2", twice=True)
+    await mina.receives_document(after=file["message_id"])
+    await mina.sends("/jobs")
+    await mina.sees("no downloads running")
+    assert len(await mina.messages()) == before + 4
+
+
+async def test_what_telegram_has_lost_is_downloaded_again(mina: Person, telegram: StandIn) -> None:
+    await mina.sends("/download demo lantern-1")
+    file = await mina.receives_document()
+    await mina.sees("Done")
+    lost = "Bad Request: wrong file identifier/HTTP URL specified"
+    await mina.orders_fault(method="sendDocument", status=400, description=lost)
+    await mina.sends("/download demo lantern-1")
+    again = await mina.receives_document(after=file["message_id"])
+    assert again["document"]["file_id"] != file["document"]["file_id"]
+    assert telegram.files.uploads == 2
 
 
 async def test_a_title_is_shared_as_a_card_that_opens_it(mina: Person, junho: Person, junho_in_group: Person) -> None:

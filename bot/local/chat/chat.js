@@ -55,10 +55,13 @@ function showPeople() {
   }));
 }
 
+function tabs() {
+  const topics = world.topics.map((topic) => ({ label: `# ${topic.name}`, chat: world.group.id, thread: topic.id }));
+  return [{ label: "Private chat", chat: null, thread: null }, ...topics];
+}
+
 function showChats() {
-  const tabs = [{ label: "Private chat", chat: null, thread: null }];
-  for (const topic of world.topics) tabs.push({ label: `# ${topic.name}`, chat: world.group.id, thread: topic.id });
-  $("chats").replaceChildren(...tabs.map((tab) => {
+  $("chats").replaceChildren(...tabs().map((tab) => {
     const button = node("button", "", tab.label);
     button.type = "button";
     button.setAttribute("aria-current", tab.chat === place.chat && tab.thread === place.thread);
@@ -97,6 +100,7 @@ function bubble(message, key) {
   box.dataset.id = message.message_id;
   const inner = node("div", "bubble");
   if (message.from.id !== person && place.chat) inner.append(node("div", "author", personName(message.from)));
+  if (message.via_bot) inner.append(node("div", "reply", `via @${message.via_bot.username}`));
   if (message.reply_to_message) inner.append(node("div", "reply", oneLine(message.reply_to_message)));
   if (message.document) inner.append(file(message.document));
   const text = message.text ?? message.caption;
@@ -193,7 +197,10 @@ function button(message, key) {
   made.type = "button";
   made.title = key.text;
   made.onclick = async () => {
+    const start = key.url?.match(/^https:\/\/t\.me\/([^?/]+)\?start=([\w-]+)$/);
+    if (start && start[1] === world.bot.username) return openBot(start[2]);
     if (key.url) return window.open(key.url, "_blank", "noopener");
+    if (key.switch_inline_query_chosen_chat) return chooseChat(key.switch_inline_query_chosen_chat.query);
     if (key.copy_text) { await navigator.clipboard.writeText(key.copy_text.text); return toast("Copied"); }
     made.classList.add("waiting");
     const answer = await post("/chat/press", { person, chat: place.chat, message_id: message.message_id, data: key.callback_data });
@@ -202,6 +209,58 @@ function button(message, key) {
     else if (answer.text) toast(answer.text);
   };
   return made;
+}
+
+// A link to the bot: its private chat, and what the link says sent there.
+function openBot(payload) {
+  place = { chat: null, thread: null };
+  show(true);
+  send(`/start ${payload}`);
+}
+
+// ---- inline mode: what is typed behind the bot's name, in any chat
+
+function chooseChat(query) {
+  $("targets").replaceChildren(...tabs().map((tab) => {
+    const choice = node("button", "", tab.label);
+    choice.type = "button";
+    choice.onclick = () => {
+      $("share").close();
+      place = { chat: tab.chat, thread: tab.thread };
+      show(true);
+      $("text").value = `@${world.bot.username} ${query}`;
+      $("text").focus();
+      offer();
+    };
+    return choice;
+  }));
+  $("share").showModal();
+}
+
+let offerTimer, offers = 0;
+function offer() {
+  const typed = world && $("text").value.match(new RegExp(`^@${world.bot.username} (.*)$`));
+  clearTimeout(offerTimer);
+  $("offers").hidden = true;
+  if (typed) offerTimer = setTimeout(() => ask(typed[1], ++offers), 300);
+}
+
+async function ask(text, number) {
+  const { query, results } = await post("/chat/inline", { person, text });
+  if (number !== offers || !$("text").value.startsWith("@")) return;
+  const items = (results ?? []).map((result) => {
+    const item = node("button");
+    item.type = "button";
+    item.append(node("b", "", result.title), node("span", "", result.description ?? result.caption?.replace(/<[^>]*>/g, "").split("\n")[1] ?? ""));
+    item.onclick = async () => {
+      $("text").value = "";
+      $("offers").hidden = true;
+      await post("/chat/choose", { person, query, result: result.id, chat: place.chat, thread: place.thread });
+    };
+    return item;
+  });
+  $("offers").replaceChildren(...(items.length ? items : [node("p", "empty", "Nothing to offer")]));
+  $("offers").hidden = false;
 }
 
 let toastTimer;
@@ -251,12 +310,13 @@ $("composer").onsubmit = (event) => {
   event.preventDefault();
   showCommands(false);
   const text = $("text").value;
+  if (!$("offers").hidden) return $("offers").querySelector("button")?.click();
   $("text").value = "";
   send(text);
 };
-$("text").oninput = () => showCommands($("text").value === "/");
+$("text").oninput = () => { showCommands($("text").value === "/"); offer(); };
 $("menu").onclick = () => showCommands($("commands").hidden);
 $("unquote").onclick = () => quote(null);
 $("person").onchange = () => { person = Number($("person").value); quote(null); show(true); };
-document.addEventListener("keydown", (event) => { if (event.key === "Escape") { showCommands(false); quote(null); } });
+document.addEventListener("keydown", (event) => { if (event.key === "Escape") { showCommands(false); quote(null); $("offers").hidden = true; } });
 listen();
