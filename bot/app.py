@@ -24,6 +24,7 @@ from bot.editing import Editor
 from bot.handlers import routers
 from bot.handlers.start import COMMANDS
 from bot.memory.bans import Bans
+from bot.memory.found import Found
 from bot.memory.menus import Menus
 from bot.memory.shared import Shared
 from bot.memory.updates import Updates
@@ -100,6 +101,7 @@ async def open_app(settings: BotSettings) -> AsyncIterator[None]:
                         Access(settings, bans, pacing),
                         bans=bans,
                         shared=shared,
+                        found=Found(redis),
                         settings=settings,
                         sources=sources,
                         store=store,

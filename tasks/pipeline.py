@@ -42,6 +42,8 @@ RENEW_SECONDS = 1.0
 MAX_PAGE_BYTES = 40_000_000
 KEPT_FREE = 100_000_000
 """Bytes of the disk that no job may count on: records and logs live there as well."""
+FIRST_GUESS_OF_A_CHAPTER = 5_000_000
+"""Bytes, before any job has finished; low, as a guess too high refuses jobs that would fit."""
 DISK_FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 
 T = TypeVar("T")
@@ -157,7 +159,8 @@ class _Attempt:
     async def _check_room(self) -> None:
         # Twice: packing writes what was downloaded once more.
         chapters = len(self._job.request.chapters)
-        needed = 2 * chapters * await self._store.usual_chapter_bytes() + KEPT_FREE
+        usual = await self._store.usual_chapter_bytes() or FIRST_GUESS_OF_A_CHAPTER
+        needed = 2 * chapters * usual + KEPT_FREE
         free = self._workspace.free_bytes() + self._folder.size()
         if free < needed:
             raise NoRoom(needed=needed // 1_000_000, free=free // 1_000_000)

@@ -14,9 +14,10 @@ from bot.handlers.menu_access import PressRefused, open_menu, spot_of
 from bot.memory.menus import Menus, Picker, Results
 from bot.memory.shared import Shared
 from bot.middlewares import Answer
-from bot.texts import count, safe, sentence
+from bot.texts import count, megabytes, safe, sentence
 from tasks.archives.names import chapter_range
 from tasks.errors import SourceError
+from tasks.jobs.store import JobStore
 from tasks.models import MangaDetails
 from tasks.sources.registry import Sources
 
@@ -95,24 +96,30 @@ async def show_card(query: CallbackQuery, callback_data: ShowCard, menus: Menus,
     editor.show_once(spot_of(query), card_screen(picker))
 
 
-async def show_chapters(query: CallbackQuery, callback_data: ShowChapters, menus: Menus, editor: Editor) -> None:
+async def show_chapters(
+    query: CallbackQuery, callback_data: ShowChapters, menus: Menus, editor: Editor, store: JobStore
+) -> None:
     picker = await open_menu(menus, callback_data.menu, Picker, query)
     chat_id, message_id = spot_of(query)
     await menus.opened(picker, chat_id, message_id)
-    _show_picker(editor, (chat_id, message_id), menus, picker, callback_data.page)
+    _show_picker(editor, (chat_id, message_id), menus, store, picker, callback_data.page)
 
 
-async def toggle_chapter(query: CallbackQuery, callback_data: ToggleChapter, menus: Menus, editor: Editor) -> None:
+async def toggle_chapter(
+    query: CallbackQuery, callback_data: ToggleChapter, menus: Menus, editor: Editor, store: JobStore
+) -> None:
     picker = await open_menu(menus, callback_data.menu, Picker, query)
     spot = spot_of(query)
     if callback_data.place >= len(picker.chapters):
         raise PressRefused("That chapter is not in this list.")
     if not await menus.range_takes(picker.id, callback_data.place):
         await menus.toggle(picker.id, callback_data.place)
-    _show_picker(editor, spot, menus, picker, callback_data.place // keyboards.CHAPTERS_ON_A_PAGE)
+    _show_picker(editor, spot, menus, store, picker, callback_data.place // keyboards.CHAPTERS_ON_A_PAGE)
 
 
-async def pick_chapters(query: CallbackQuery, callback_data: PickChapters, menus: Menus, editor: Editor) -> None:
+async def pick_chapters(
+    query: CallbackQuery, callback_data: PickChapters, menus: Menus, editor: Editor, store: JobStore
+) -> None:
     picker = await open_menu(menus, callback_data.menu, Picker, query)
     spot = spot_of(query)
     everything, page = range(len(picker.chapters)), callback_data.page
@@ -124,20 +131,22 @@ async def pick_chapters(query: CallbackQuery, callback_data: PickChapters, menus
     }[callback_data.what]
     kept = await menus.picked(picker.id) if callback_data.what is PickWhat.PAGE else set()
     await menus.pick(picker.id, kept.union(places))
-    _show_picker(editor, spot, menus, picker, page)
+    _show_picker(editor, spot, menus, store, picker, page)
 
 
-async def pick_range(query: CallbackQuery, callback_data: PickRange, menus: Menus, editor: Editor) -> None:
+async def pick_range(
+    query: CallbackQuery, callback_data: PickRange, menus: Menus, editor: Editor, store: JobStore
+) -> None:
     picker = await open_menu(menus, callback_data.menu, Picker, query)
     await menus.begin_range(picker.id)
-    _show_picker(editor, spot_of(query), menus, picker, callback_data.page)
+    _show_picker(editor, spot_of(query), menus, store, picker, callback_data.page)
 
 
 async def no_action(query: CallbackQuery) -> None:
     """The page number between the arrows."""
 
 
-async def typed_selection(message: Message, picker: Picker, menus: Menus) -> None:
+async def typed_selection(message: Message, picker: Picker, menus: Menus, store: JobStore) -> None:
     try:
         places = selection.parse(message.text or "", picker.chapters)
     except selection.SelectionError as error:
@@ -148,25 +157,36 @@ async def typed_selection(message: Message, picker: Picker, menus: Menus) -> Non
         return
     await menus.pick(picker.id, places)
     page = min(places) // keyboards.CHAPTERS_ON_A_PAGE
-    screen = picker_screen(picker, places, page)
+    screen = picker_screen(picker, places, page, chapter_bytes=await store.usual_chapter_bytes())
     sent = await message.reply(screen.text, reply_markup=screen.keyboard, link_preview_options=screen.preview)
     await menus.opened(picker, sent.chat.id, sent.message_id)
 
 
-def _show_picker(editor: Editor, spot: tuple[int, int], menus: Menus, picker: Picker, page: int) -> None:
+def _show_picker(
+    editor: Editor, spot: tuple[int, int], menus: Menus, store: JobStore, picker: Picker, page: int
+) -> None:
     async def screen() -> Screen:
-        return picker_screen(picker, await menus.picked(picker.id), page, await menus.range_begun(picker.id))
+        picked, begun = await menus.picked(picker.id), await menus.range_begun(picker.id)
+        return picker_screen(picker, picked, page, begun, await store.usual_chapter_bytes())
 
     editor.show(spot, screen)
 
 
 def picker_screen(
-    picker: Picker, picked: AbstractSet[int], page: int, range_begun: Literal["no", "first"] | int = "no"
+    picker: Picker,
+    picked: AbstractSet[int],
+    page: int,
+    range_begun: Literal["no", "first"] | int = "no",
+    chapter_bytes: int = 0,
 ) -> Screen:
-    """The chapters on that page, what is picked, and how to pick by typing, or the end of a range."""
+    """The chapters on that page, what is picked, and how to pick by typing, or the end of a range.
+
+    `chapter_bytes` is what a chapter usually takes; 0 = not known.
+    """
     title = f"📖 <b>{safe(picker.details.manga.title, 120)}</b>"
     labels = [picker.chapters[place].label for place in sorted(picked) if place < len(picker.chapters)]
-    chosen = f"Picked {len(labels)}: {safe(chapter_range(labels), 200)}" if labels else PICK
+    size = f" · about {megabytes(len(labels) * chapter_bytes)}" if chapter_bytes else ""
+    chosen = f"Picked {len(labels)}: {safe(chapter_range(labels), 200)}{size}" if labels else PICK
     return Screen(
         f"{title} · {count(len(picker.chapters), 'chapter', 'chapters')}\n{chosen}{_range_line(picker, range_begun)}",
         keyboards.picker(picker, set(picked), page, in_range=range_begun != "no"),

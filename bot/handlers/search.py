@@ -1,6 +1,8 @@
 """`/search` and plain text in a private chat: results as buttons, and paging through them."""
 
 import asyncio
+from collections.abc import AsyncGenerator
+from contextlib import aclosing
 
 from aiogram import F, Router
 from aiogram.filters import Command, CommandObject
@@ -10,6 +12,7 @@ from bot import keyboards
 from bot.callbacks import ShowResults
 from bot.editing import Editor, Screen
 from bot.handlers.menu_access import open_menu, spot_of
+from bot.memory.found import Found
 from bot.memory.menus import Menus, Results
 from bot.texts import count, safe
 from tasks.errors import SourceError
@@ -24,6 +27,7 @@ NOTHING = "Nothing found for “{query}”. Try fewer words or another spelling.
 ALL_SILENT = "No source answered, so I can't tell whether “{query}” exists. Try again later. Not reached: {silent}"
 FOUND = "🔎 “{query}”: {found}"
 SILENT = "\n⚠ Not reached: {silent}"
+ASKED = "\n⏳ Still asking: {asked}"
 
 QUERY_LENGTH = 200
 SEARCH_SECONDS = 40.0
@@ -40,13 +44,13 @@ def router() -> Router:
 
 
 async def search_command(
-    message: Message, command: CommandObject, sources: Sources, menus: Menus, editor: Editor
+    message: Message, command: CommandObject, sources: Sources, found: Found, menus: Menus, editor: Editor
 ) -> None:
-    await _search(message, command.args or "", sources, menus, editor)
+    await _search(message, command.args or "", Search(sources.all(), found), menus, editor)
 
 
-async def search_text(message: Message, sources: Sources, menus: Menus, editor: Editor) -> None:
-    await _search(message, message.text or "", sources, menus, editor)
+async def search_text(message: Message, sources: Sources, found: Found, menus: Menus, editor: Editor) -> None:
+    await _search(message, message.text or "", Search(sources.all(), found), menus, editor)
 
 
 async def unknown_command(message: Message) -> None:
@@ -58,7 +62,41 @@ async def show_results(query: CallbackQuery, callback_data: ShowResults, menus: 
     editor.show_once(spot_of(query), results_screen(menu, callback_data.page))
 
 
-async def _search(message: Message, text: str, sources: Sources, menus: Menus, editor: Editor) -> None:
+class Search:
+    """Asks sources, or remembers what they said a moment ago."""
+
+    def __init__(self, sources: list[Source], found: Found) -> None:
+        self.sources = sources
+        self._found = found
+
+    async def answers(self, query: str) -> AsyncGenerator[tuple[Source, tuple[Manga, ...] | None]]:
+        """Each source with what it found, as they answer; None = it gave no answer."""
+        asking = [asyncio.create_task(self._ask(source, query)) for source in self.sources]
+        try:
+            for answered in asyncio.as_completed(asking):
+                yield await answered
+        finally:
+            for one in asking:
+                one.cancel()
+
+    async def all(self, query: str) -> list[Manga]:
+        """What all sources together find."""
+        async with aclosing(self.answers(query)) as answers:
+            return [manga async for _, mangas in answers for manga in mangas or ()]
+
+    async def _ask(self, source: Source, query: str) -> tuple[Source, tuple[Manga, ...] | None]:
+        if (known := await self._found.get(source.name, query)) is not None:
+            return source, known
+        try:
+            async with asyncio.timeout(SEARCH_SECONDS):
+                mangas = (await source.search(query)).mangas
+        except (SourceError, TimeoutError):
+            return source, None
+        await self._found.keep(source.name, query, mangas)
+        return source, mangas
+
+
+async def _search(message: Message, text: str, search: Search, menus: Menus, editor: Editor) -> None:
     query = " ".join(text.split())
     if not query or message.from_user is None:
         await message.reply(USAGE)
@@ -69,34 +107,35 @@ async def _search(message: Message, text: str, sources: Sources, menus: Menus, e
     sent = await message.reply(
         SEARCHING.format(query=safe(query)), link_preview_options=LinkPreviewOptions(is_disabled=True)
     )
-    mangas, silent = await find(sources.all(), query)
-    menu = Results(id=menus.new_id(), owner=message.from_user.id, query=query, mangas=mangas, silent=silent)
-    await menus.save(menu)
-    editor.show_once((sent.chat.id, sent.message_id), results_screen(menu, 0))
+    asked = tuple(source.name for source in search.sources)
+    menu = Results(id=menus.new_id(), owner=message.from_user.id, query=query, mangas=(), asked=asked)
+    async with aclosing(search.answers(query)) as answers:
+        async for source, mangas in answers:
+            menu = _with_answer(menu, source.name, mangas)
+            await menus.save(menu)
+            editor.show_once((sent.chat.id, sent.message_id), results_screen(menu, 0))
 
 
-async def find(sources: list[Source], query: str) -> tuple[tuple[Manga, ...], tuple[str, ...]]:
-    """What all sources find, and the names of those that gave no answer."""
-    answers = await asyncio.gather(*(_ask(source, query) for source in sources))
-    mangas = tuple(manga for answer in answers for manga in answer or ())
-    silent = tuple(source.name for source, answer in zip(sources, answers, strict=True) if answer is None)
-    return mangas, silent
-
-
-async def _ask(source: Source, query: str) -> tuple[Manga, ...] | None:
-    try:
-        async with asyncio.timeout(SEARCH_SECONDS):
-            return (await source.search(query)).mangas
-    except (SourceError, TimeoutError):
-        return None
+def _with_answer(menu: Results, source: str, mangas: tuple[Manga, ...] | None) -> Results:
+    """What comes later goes to the end: buttons that are shown already keep their meaning."""
+    return menu.model_copy(
+        update={
+            "mangas": (*menu.mangas, *(mangas or ())),
+            "silent": menu.silent if mangas is not None else (*menu.silent, source),
+            "asked": tuple(name for name in menu.asked if name != source),
+        }
+    )
 
 
 def results_screen(menu: Results, page: int) -> Screen:
     """The results on that page, or which of the two reasons there are for having none."""
     query, silent = safe(menu.query, 100), safe(", ".join(menu.silent))
+    asked = ASKED.format(asked=safe(", ".join(menu.asked))) if menu.asked else ""
+    if not menu.mangas and menu.asked:
+        return Screen(SEARCHING.format(query=query) + asked)
     if not menu.mangas:
         return Screen((ALL_SILENT if menu.silent else NOTHING).format(query=query, silent=silent))
-    text = FOUND.format(query=query, found=count(len(menu.mangas), "title", "titles"))
+    text = FOUND.format(query=query, found=count(len(menu.mangas), "title", "titles")) + asked
     if menu.silent:
         text += SILENT.format(silent=silent)
     return Screen(text, keyboards.results(menu, page))

@@ -15,7 +15,8 @@ from aiogram.types import (
 
 from bot import links
 from bot.handlers.browse import card_screen
-from bot.handlers.search import find
+from bot.handlers.search import Search
+from bot.memory.found import Found
 from bot.memory.menus import Menus, Picker
 from bot.memory.shared import Shared
 from bot.texts import safe, sentence
@@ -79,9 +80,9 @@ async def inline_shared(query: InlineQuery, bot: Bot, shared: Shared) -> None:
     await query.answer(list(results), cache_time=CACHE_SECONDS, is_personal=True)
 
 
-async def inline_search(query: InlineQuery, bot: Bot, sources: Sources, shared: Shared) -> None:
+async def inline_search(query: InlineQuery, bot: Bot, sources: Sources, found: Found, shared: Shared) -> None:
     text = " ".join(query.query.split())
-    mangas = (await find(sources.all(), text))[0] if len(text) >= SHORTEST_QUERY else ()
+    mangas = await Search(sources.all(), found).all(text) if len(text) >= SHORTEST_QUERY else []
     unique = {(manga.source, manga.id): manga for manga in mangas}.values()
     results = [await _article(manga, bot, shared) for manga in list(unique)[:MOST_RESULTS]]
     await query.answer(list(results), cache_time=CACHE_SECONDS, is_personal=True)

@@ -47,12 +47,16 @@ class Menu(Value):
 
 
 class Results(Menu):
-    """What a search found, best first; `silent` are the names of the sources that gave no answer."""
+    """What a search found, in the order it came in.
+
+    `silent` are the names of the sources that gave no answer, `asked` of those that have not answered yet.
+    """
 
     kind: Literal["results"] = "results"
     query: str
     mangas: tuple[Manga, ...]
     silent: tuple[str, ...] = ()
+    asked: tuple[str, ...] = ()
 
 
 class Picker(Menu):

@@ -21,8 +21,6 @@ MAX_ATTEMPTS = 5
 """Workers a job may take with it before it is given up."""
 KEEP_ENDED_SECONDS = 7 * 24 * 3600
 """How long an ended job's record can still be read."""
-FIRST_GUESS_OF_A_CHAPTER = 5_000_000
-"""Bytes, before any job has finished; low, as a guess too high refuses jobs that would fit."""
 NOBODY_KNOWN = "somebody"
 """Who asked for a job of a person that was forgotten."""
 QUEUE = "downloads"
@@ -159,8 +157,8 @@ class JobStore:
             await self._redis.set(key, value if before is None else 0.7 * float(before) + 0.3 * value)
 
     async def usual_chapter_bytes(self) -> int:
-        """What a chapter takes, going by the newest jobs."""
-        return int(float(await self._redis.get(f"{PREFIX}jobs:usual_chapter_bytes") or FIRST_GUESS_OF_A_CHAPTER))
+        """What a chapter takes, going by the newest jobs; 0 before the first."""
+        return int(float(await self._redis.get(f"{PREFIX}jobs:usual_chapter_bytes") or 0))
 
     async def drop_lease(self, lease: Lease) -> bool:
         """Give the job back unfinished: it is queued again for whoever takes it next."""
