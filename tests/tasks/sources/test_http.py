@@ -119,14 +119,18 @@ async def test_an_endless_answer_is_not_read_to_its_end(source_server: WebServer
         await http.json(f"{source_server.url}/endless")
 
 
+def in_hours(hours: int) -> str:
+    return format_datetime(datetime.now(UTC) + timedelta(hours=hours), usegmt=True)
+
+
 @pytest.mark.parametrize(
     ("header", "seconds"),
     [
         ("7", 7.0),
         ("0", 0.0),
         ("100000", LONGEST_WAIT),
-        (format_datetime(datetime.now(UTC) - timedelta(hours=1), usegmt=True), 0.0),
-        (format_datetime(datetime.now(UTC) + timedelta(hours=1), usegmt=True), LONGEST_WAIT),
+        pytest.param(in_hours(-1), 0.0, id="an hour ago"),
+        pytest.param(in_hours(1), LONGEST_WAIT, id="in an hour"),
         ("soon", None),
         ("²", None),
         ("-1", None),
