@@ -16,6 +16,7 @@ from redis.exceptions import RedisError
 
 from bot.access import Access
 from bot.background import Background
+from bot.delivery.copies import Copies
 from bot.delivery.courier import Courier
 from bot.delivery.desk import Canceller, Desk
 from bot.delivery.follower import Follower
@@ -25,6 +26,7 @@ from bot.handlers import routers
 from bot.handlers.start import COMMANDS
 from bot.memory.bans import Bans
 from bot.memory.found import Found
+from bot.memory.history import History
 from bot.memory.menus import Menus
 from bot.memory.shared import Shared
 from bot.memory.updates import Updates
@@ -89,12 +91,14 @@ async def open_app(settings: BotSettings) -> AsyncIterator[None]:
         bot.session.middleware(Polite(pacing))
         await _wait_for_telegram(bot)
         store, watchers, bans = JobStore(redis), Watchers(redis), Bans(redis)
-        shared = Shared(redis)
+        shared, history = Shared(redis), History(redis)
         async with open_sources(settings) as sources, open_dispatch(settings, store) as dispatch:
             courier = Courier(bot, watchers, shared, Workspace(settings))
             try:
                 async with Background() as background, asyncio.TaskGroup() as group:
-                    follower = Follower(WatchTools(bot, store, watchers, dispatch, pacing, courier), store, background)
+                    follower = Follower(
+                        WatchTools(bot, store, watchers, dispatch, pacing, courier, history), store, background
+                    )
                     only_once = OnlyOnce(updates)
                     dispatcher = _dispatcher(
                         only_once,
@@ -108,7 +112,8 @@ async def open_app(settings: BotSettings) -> AsyncIterator[None]:
                         watchers=watchers,
                         menus=Menus(redis),
                         editor=Editor(bot, pacing, background),
-                        desk=Desk(bot, dispatch, watchers, shared, follower),
+                        desk=Desk(dispatch, watchers, Copies(bot, shared, history), follower),
+                        history=history,
                         canceller=Canceller(watchers, dispatch, follower),
                     )
                     # Before the follower: a request that is handled anew has to meet its job as it was.

@@ -81,5 +81,11 @@ class FetchMissing(CallbackData, prefix="fm"):
     job: str
 
 
+class GetAgain(CallbackData, prefix="ga"):
+    """Something that was delivered before, by the key of its request."""
+
+    request: str
+
+
 class NoAction(CallbackData, prefix="no"):
     """A button that only shows something."""

@@ -11,6 +11,7 @@ from bot.callbacks import (
     CancelJob,
     DownloadPicked,
     FetchMissing,
+    GetAgain,
     NoAction,
     OpenResult,
     PickChapters,
@@ -24,7 +25,7 @@ from bot.callbacks import (
 )
 from bot.memory.menus import Picker, Results
 from bot.memory.shared import title_token
-from tasks.models import Manga
+from tasks.models import DownloadRequest, Manga
 
 RESULTS_ON_A_PAGE = 8
 CHAPTERS_ON_A_PAGE = 20
@@ -106,6 +107,16 @@ def cancel(job_ids: Sequence[str], labels: Sequence[str] = ()) -> InlineKeyboard
     for n, job_id in enumerate(job_ids):
         text = f"Cancel {_cut(labels[n])}" if labels else "Cancel"
         builder.row(_button(text, CancelJob(job=job_id).pack(), ButtonStyle.DANGER))
+    return _markup(builder)
+
+
+def get_again(requests: Sequence[DownloadRequest]) -> InlineKeyboardMarkup:
+    """A `Get again` button for each request, numbered as they are listed."""
+    builder = InlineKeyboardBuilder()
+    for number, request in enumerate(requests, start=1):
+        label = f"Get again {number}" if len(requests) > 1 else "Get again"
+        builder.add(_button(label, GetAgain(request=request.key).pack()))
+    builder.adjust(2)
     return _markup(builder)
 
 

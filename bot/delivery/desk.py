@@ -2,13 +2,10 @@
 
 from enum import Enum, auto
 
-from aiogram import Bot
-from aiogram.exceptions import TelegramAPIError, TelegramNetworkError
-from aiogram.types import Message, ReplyParameters, User
+from aiogram.types import Message, User
 
-from bot import keyboards
+from bot.delivery.copies import Copies, SentJustNow
 from bot.delivery.follower import Follower
-from bot.memory.shared import SentFile, Shared
 from bot.memory.watchers import Watcher, Watchers
 from tasks.dispatch import Dispatch
 from tasks.models import DownloadRequest
@@ -28,24 +25,22 @@ class Taken(Enum):
 class Desk:
     """Takes download requests: a job on the queue, a watcher for the chat, and the follower told of it."""
 
-    def __init__(self, bot: Bot, dispatch: Dispatch, watchers: Watchers, shared: Shared, follower: Follower) -> None:
-        self._bot = bot
+    def __init__(self, dispatch: Dispatch, watchers: Watchers, copies: Copies, follower: Follower) -> None:
         self._dispatch = dispatch
         self._watchers = watchers
-        self._shared = shared
+        self._copies = copies
         self._follower = follower
 
     async def take(self, request: DownloadRequest, where: Message, asked_in: int, user: User) -> Taken:
-        """Send what Telegram has, or start or join the job. Raises `RequestError`, and `TelegramNetworkError` of a send.
+        """Send what Telegram has, or start or join the job. Raises `RequestError`, and what `Copies.send` raises of Telegram.
 
         Everything goes to the chat and topic of the message `where`, as answers to the message with the id `asked_in`.
         """
-        if known := await self._shared.whole(request.key):
-            # Before it is sent: a bot that was killed over it must not send it once more.
-            if not await self._shared.may_send_again(request.key, where.chat.id, asked_in):
-                return Taken.ALREADY
-            if await self._send_known(request, known, where, asked_in):
+        try:
+            if await self._copies.send(request, where, asked_in, user.id):
                 return Taken.SENT
+        except SentJustNow:
+            return Taken.ALREADY
         submitted = await self._dispatch.submit(request, f"telegram:{user.id}")
         watcher = Watcher(
             job_id=submitted.job_id,
@@ -58,26 +53,6 @@ class Desk:
         added = await self._watchers.add(watcher)
         self._follower.follow(watcher.key)
         return Taken.STARTED if added else Taken.ALREADY
-
-    async def _send_known(self, request: DownloadRequest, files: list[SentFile], where: Message, asked_in: int) -> bool:
-        """Whether Telegram took its own copies; if not, they are forgotten, and a job does it all."""
-        for number, file in enumerate(files, start=1):
-            token = await self._shared.new_token(request.key, number)
-            try:
-                await self._bot.send_document(
-                    where.chat.id,
-                    file.file_id,
-                    caption=file.caption,
-                    reply_markup=keyboards.share((await self._bot.me()).username or "", token),
-                    message_thread_id=where.message_thread_id if where.is_topic_message else None,
-                    reply_parameters=ReplyParameters(message_id=asked_in, allow_sending_without_reply=True),
-                )
-            except TelegramNetworkError:
-                raise  # it may have arrived
-            except TelegramAPIError:
-                await self._shared.forget(request.key)
-                return False
-        return True
 
 
 class Canceller:

@@ -14,6 +14,7 @@ from bot.delivery.courier import Courier, DeliveryError
 from bot.delivery.status_message import Upload
 from bot.delivery.trouble import Trouble, trouble
 from bot.editing import Screen, edit
+from bot.memory.history import History
 from bot.memory.watchers import Watcher, Watchers
 from bot.pacing import Pacing
 from bot.texts import sentence
@@ -42,6 +43,7 @@ class WatchTools:
     dispatch: Dispatch
     pacing: Pacing
     courier: Courier
+    history: History
 
 
 class Watch:
@@ -176,6 +178,7 @@ class Watch:
                 await delivery
                 fresh = await self._tools.watchers.get(self._key) or watcher
                 screen = status_message.unsure(job, fresh.unsure) if fresh.unsure else status_message.done(job)
+                await self._tools.history.add(job.request, fresh.user_id, fresh.chat_id)
                 await self._end(fresh, job, screen)
         except DeliveryError as error:
             fresh = await self._tools.watchers.get(self._key) or watcher

@@ -9,6 +9,7 @@ from aiogram.types import Message
 from bot.delivery.desk import Canceller
 from bot.handlers.sources import source_line
 from bot.memory.bans import Bans
+from bot.memory.history import History
 from bot.memory.menus import Menus
 from bot.memory.watchers import Watchers
 from bot.settings import BotSettings
@@ -104,11 +105,14 @@ async def stats(message: Message, store: JobStore, sources: Sources, settings: B
     await message.reply("\n".join(lines))
 
 
-async def forget(message: Message, watchers: Watchers, canceller: Canceller, menus: Menus, store: JobStore) -> None:
+async def forget(
+    message: Message, watchers: Watchers, canceller: Canceller, menus: Menus, history: History, store: JobStore
+) -> None:
     user = message.from_user
     if user is None:
         return
     await _cancel_all(user.id, watchers, canceller, user.full_name)
     await menus.forget(user.id)
+    await history.forget(user.id)
     await store.forget(f"telegram:{user.id}")
     await message.reply(FORGOTTEN)

@@ -6,13 +6,16 @@ from aiogram import Router
 from aiogram.filters import Command, CommandObject
 from aiogram.types import CallbackQuery, Message
 
-from bot.callbacks import DownloadPicked, FetchMissing, RetryJob
+from bot import keyboards
+from bot.callbacks import DownloadPicked, FetchMissing, GetAgain, RetryJob
 from bot.delivery.desk import Desk, Taken
 from bot.handlers.menu_access import PressRefused, open_menu
+from bot.memory.history import History
 from bot.memory.menus import Menus, Picker
 from bot.middlewares import Answer
 from bot.settings import BotSettings
 from bot.texts import safe, sentence
+from tasks.archives.names import chapter_range
 from tasks.errors import ManhwaError, NotFound, RequestError, TooManyChapters
 from tasks.jobs.job import Job
 from tasks.jobs.store import JobStore
@@ -23,6 +26,8 @@ USAGE = (
     "Send /download, a source and chapter ids: <code>/download demo lantern-1 lantern-2</code>. /sources lists sources."
 )
 PICK_FIRST = "Pick at least one chapter first."
+NOTHING_YET = "Nothing was delivered here yet."
+MOST_SHOWN = 10
 TAKEN = {
     Taken.STARTED: "On its way.",
     Taken.ALREADY: "That is on its way already.",
@@ -36,6 +41,8 @@ def router() -> Router:
     routes.callback_query.register(download_picked, DownloadPicked.filter())
     routes.callback_query.register(retry_job, RetryJob.filter())
     routes.callback_query.register(fetch_missing, FetchMissing.filter())
+    routes.callback_query.register(get_again, GetAgain.filter())
+    routes.message.register(list_history, Command("history"))
     return routes
 
 
@@ -72,6 +79,28 @@ async def fetch_missing(
 ) -> None:
     job = await _ended_job(callback_data.job, store)
     await _take_press(query, job.missing_request() or job.request, desk, answer)
+
+
+async def list_history(message: Message, history: History) -> None:
+    """In private what the person got anywhere, in a group what the group got."""
+    requests = await history.of(message.chat.id, MOST_SHOWN)
+    if not requests:
+        await message.reply(NOTHING_YET)
+        return
+    lines = [
+        f"{number}. <b>{safe(request.title, 100)}</b> · ch {safe(chapter_range([c.label for c in request.chapters]), 80)}"
+        for number, request in enumerate(requests, start=1)
+    ]
+    await message.reply("\n".join(lines), reply_markup=keyboards.get_again(requests))
+
+
+async def get_again(
+    query: CallbackQuery, callback_data: GetAgain, history: History, desk: Desk, answer: Answer
+) -> None:
+    request = await history.request(callback_data.request)
+    if request is None:
+        raise PressRefused("That is too long ago. Send /search to find it again.")
+    await _take_press(query, request, desk, answer)
 
 
 async def _ended_job(job_id: str, store: JobStore) -> Job:

@@ -23,6 +23,7 @@ COMMANDS = [
     BotCommand(command="sources", description="Where the chapters come from"),
     BotCommand(command="jobs", description="Your downloads"),
     BotCommand(command="cancel", description="Cancel your newest download"),
+    BotCommand(command="history", description="What you got, to get again"),
     BotCommand(command="forget", description="Remove what is stored about you"),
     BotCommand(command="help", description="What I do"),
 ]

@@ -64,6 +64,28 @@ async def test_what_anyone_got_before_is_sent_again_at_once(
     assert len(await mina.messages()) == before + 4
 
 
+async def test_history_gets_it_again(mina: Person, mina_in_group: Person, telegram: StandIn) -> None:
+    await mina.sends("/history")
+    await mina.sees("Nothing was delivered here yet")
+    await mina.sends("/download demo lantern-1 lantern-2")
+    await mina.sees("Done")
+    await mina_in_group.sends("/download demo lantern-3")
+    await mina_in_group.sees("Done")
+    sent = await mina.sends("/history")
+    listed = await mina.sees("1. The Lantern Keeper's Cat · ch 3\n2. The Lantern Keeper's Cat · ch 1–2$", after=sent)
+    assert (await mina.presses("Get again 2", on=listed))["text"] == "Here it is."
+    await mina.receives_document("1-2", after=sent)
+    assert telegram.files.uploads == 2
+    # A group sees what the group got.
+    sent = await mina_in_group.sends("/history")
+    await mina_in_group.sees("^1. The Lantern Keeper's Cat · ch 3$", after=sent)
+    await mina.sends("/forget")
+    await mina.sees("in a minute")
+    sent = await mina.sends("/history")
+    await mina.sees("Nothing was delivered here yet", after=sent)
+    assert "too long ago" in (await mina.presses_data(listed, f"ga:{'0' * 32}"))["text"]
+
+
 async def test_what_telegram_has_lost_is_downloaded_again(mina: Person, telegram: StandIn) -> None:
     await mina.sends("/download demo lantern-1")
     file = await mina.receives_document()
