@@ -10,7 +10,7 @@ run: .venv/run.stamp ## start everything on this machine; Ctrl-C stops it
 test: .venv/dev.stamp ## run every test
 	@exec $(BIN)/python -m pytest $(ARGS)
 
-soak: .venv/dev.stamp ## 200 jobs and 60 kills, about 15 minutes; ARGS="--jobs 20 --kills 9" for fewer
+soak: .venv/dev.stamp ## 200 jobs and 60 kills, about 6 minutes; ARGS="--jobs 20 --kills 9" for fewer
 	@exec $(BIN)/python -m tests.end_to_end.soak $(ARGS)
 
 lint: .venv/dev.stamp ## check style

@@ -1,21 +1,18 @@
 """Who may use the bot, and how often they may ask."""
 
-from collections.abc import Awaitable, Callable
 from typing import Any
 
 from aiogram import BaseMiddleware
 from aiogram.types import CallbackQuery, Chat, InlineQuery, Message, TelegramObject, User
 
 from bot.memory.bans import Bans
-from bot.middlewares import Answer
+from bot.middlewares import Answer, Handler
 from bot.pacing import Pacing
 from bot.settings import BotSettings
 
 NOT_HERE = "This bot is not open to this chat. Its operator can allow the id {chat}."
 BANNED = "You can't use this bot."
 TOO_FAST = "That was a lot at once. Try again in a minute."
-
-Handler = Callable[[TelegramObject, dict[str, Any]], Awaitable[Any]]
 
 
 class Access(BaseMiddleware):

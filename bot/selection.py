@@ -58,22 +58,23 @@ def _places(part: str, chapters: Sequence[Chapter]) -> set[int]:
         return set(range(len(chapters)))
     if latest := LATEST.fullmatch(part):
         return set(range(len(chapters))[-int(latest[1] or 1) :]) if latest[1] != "0" else set()
-    if volume := VOLUME.fullmatch(part):
-        first, last = Decimal(volume[1]), Decimal(volume[2] or volume[1])
-        return {place for place, chapter in enumerate(chapters) if _lies_in(chapter.volume, first, last)}
-    first, last = _bounds(part)
-    return {place for place, chapter in enumerate(chapters) if _lies_in(chapter.number, first, last)}
+    first, last = sorted(_bounds(part))
+    by_volume = VOLUME.fullmatch(part) is not None
+    numbers = [chapter.volume if by_volume else chapter.number for chapter in chapters]
+    return {place for place, number in enumerate(numbers) if _lies_in(number, first, last)}
 
 
 def _bounds(part: str) -> tuple[Decimal, Decimal]:
     if one := ONE.fullmatch(part):
         return Decimal(one[0]), Decimal(one[0])
+    if volume := VOLUME.fullmatch(part):
+        return Decimal(volume[1]), Decimal(volume[2] or volume[1])
     first, last = RANGE.fullmatch(part).groups()  # type: ignore[union-attr]  # _form has seen to it
     return Decimal(first or 0), Decimal(last or "Infinity")
 
 
 def _lies_in(number: str | None, first: Decimal, last: Decimal) -> bool:
     try:
-        return number is not None and min(first, last) <= Decimal(number) <= max(first, last)
+        return number is not None and first <= Decimal(number) <= last
     except InvalidOperation:
         return False

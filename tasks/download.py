@@ -105,8 +105,11 @@ class Downloader:
     async def _list_pages(self, only: Mapping[str, Sequence[int]]) -> None:
         silent = 0
         for place, fetched in enumerate(self._fetched):
-            wanted = only.get(fetched.chapter.id)
-            if self._was_complete(place, fetched, wanted):
+            wanted, kept = only.get(fetched.chapter.id), self._folder.kept_pages(place)
+            total = self._folder.page_count(place)
+            if total is not None and kept.keys() >= set(wanted or range(1, total + 1)):
+                # An earlier attempt got the whole chapter: its source need not be asked again.
+                self._open(place, fetched, total, wanted, kept)
                 continue
             try:
                 if silent >= SILENT_CHAPTERS:
@@ -119,30 +122,21 @@ class Downloader:
             else:
                 silent = 0
                 await asyncio.to_thread(self._folder.note_page_count, place, len(pages))
-                await self._queue_pages(place, fetched, wanted, pages)
+                self._open(place, fetched, len(pages), wanted, kept)
+                await self._queue_pages(place, fetched, pages)
 
-    def _was_complete(self, place: int, fetched: Fetched, wanted: Sequence[int] | None) -> bool:
-        """Whether an earlier attempt got the whole chapter: then its source need not be asked again."""
-        total, kept = self._folder.page_count(place), self._folder.kept_pages(place)
-        if total is None or not kept.keys() >= set(wanted or range(1, total + 1)):
-            return False
-        self._open(place, fetched, total, wanted)
-        return True
-
-    def _open(self, place: int, fetched: Fetched, total: int, wanted: Sequence[int] | None) -> None:
+    def _open(
+        self, place: int, fetched: Fetched, total: int, wanted: Sequence[int] | None, kept: Mapping[int, Path]
+    ) -> None:
         fetched.total = total
         fetched.wanted = wanted or range(1, total + 1)
         self._meter.chapter_opened(place, fetched.chapter.label, len(fetched.wanted))
-        kept = self._folder.kept_pages(place)
         for number in fetched.wanted:
             if number in kept:
                 fetched.pages[number] = kept[number]
                 self._meter.page_kept(place, kept[number].stat().st_size)
 
-    async def _queue_pages(
-        self, place: int, fetched: Fetched, wanted: Sequence[int] | None, pages: Sequence[Page]
-    ) -> None:
-        self._open(place, fetched, len(pages), wanted)
+    async def _queue_pages(self, place: int, fetched: Fetched, pages: Sequence[Page]) -> None:
         for number in fetched.wanted:
             if number > len(pages):
                 fetched.failures[number] = Failure(code=PageGone.code)

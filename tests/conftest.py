@@ -33,6 +33,18 @@ STOPPED = 30.0
 StartWorker = Callable[..., AbstractContextManager[subprocess.Popen[bytes]]]
 
 
+def environment_without_settings() -> dict[str, str]:
+    """This process's environment without any setting of ours."""
+    ours = {name.upper() for name in BotSettings.model_fields}
+    return {name: value for name, value in os.environ.items() if name.upper() not in ours}
+
+
+def on_database(settings: BotSettings, number: int) -> BotSettings:
+    """The same installation with another database of its Redis: 0 is that of the worker `main`, nobody listens at 2."""
+    broker = f"redis+socket://{settings.redis_socket}?virtual_host={number}"
+    return settings.model_copy(update={"celery_broker_url": SecretStr(broker)})
+
+
 class ProcessFailed(AssertionError):
     """A process did not come up; the text has what it said."""
 
@@ -123,8 +135,7 @@ def data_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="session")
 def clean_environment() -> dict[str, str]:
     """The environment without any setting of ours, so that nobody's own settings decide a test."""
-    ours = {name.upper() for name in BotSettings.model_fields}
-    return {name: value for name, value in os.environ.items() if name.upper() not in ours}
+    return environment_without_settings()
 
 
 @pytest.fixture(scope="session")

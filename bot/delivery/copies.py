@@ -2,7 +2,7 @@
 
 from aiogram import Bot
 from aiogram.exceptions import TelegramAPIError, TelegramNetworkError
-from aiogram.types import Message, ReplyParameters
+from aiogram.types import InlineKeyboardMarkup, Message, ReplyParameters
 
 from bot import keyboards
 from bot.memory.history import History
@@ -12,6 +12,12 @@ from tasks.models import DownloadRequest
 
 class SentJustNow(Exception):
     """The answer to that message was sent a moment ago, or a bot was killed over it: it is not sent once more."""
+
+
+async def share_buttons(bot: Bot, shared: Shared, request_key: str, number: int) -> InlineKeyboardMarkup:
+    """What stands under the request's file of that number, which is about to be sent."""
+    token = await shared.new_token(request_key, number)
+    return keyboards.share((await bot.me()).username or "", token)
 
 
 class Copies:
@@ -45,12 +51,10 @@ class Copies:
         return True
 
     async def _send(self, request_key: str, number: int, file: SentFile, where: Message, asked_in: int) -> None:
-        token = await self._shared.new_token(request_key, number)
-        await self._bot.send_document(
-            where.chat.id,
+        # Goes to the topic of `where`, if it is in one.
+        await where.answer_document(
             file.file_id,
             caption=file.caption,
-            reply_markup=keyboards.share((await self._bot.me()).username or "", token),
-            message_thread_id=where.message_thread_id if where.is_topic_message else None,
+            reply_markup=await share_buttons(self._bot, self._shared, request_key, number),
             reply_parameters=ReplyParameters(message_id=asked_in, allow_sending_without_reply=True),
         )

@@ -12,7 +12,7 @@ from collections.abc import Awaitable, Callable
 from aiogram import Bot
 from aiogram.exceptions import TelegramAPIError, TelegramEntityTooLarge, TelegramNetworkError
 
-from bot import keyboards
+from bot.delivery.copies import share_buttons
 from bot.delivery.outgoing import OutgoingFile
 from bot.delivery.status_message import Upload, caption
 from bot.delivery.trouble import Trouble, trouble
@@ -72,13 +72,14 @@ class Courier:
             await self._watchers.update(watcher, handed_over=True)
 
         outgoing = OutgoingFile(path, file.name, note)
-        text, token = caption(job, number), await self._shared.new_token(job.request.key, number)
+        text = caption(job, number)
+        buttons = await share_buttons(self._bot, self._shared, job.request.key, number)
         try:
             message = await self._bot.send_document(
                 watcher.chat_id,
                 outgoing,
                 caption=text,
-                reply_markup=keyboards.share((await self._bot.me()).username or "", token),
+                reply_markup=buttons,
                 message_thread_id=watcher.thread_id,
                 reply_parameters=watcher.reply_to_request,
                 disable_content_type_detection=True,

@@ -49,8 +49,7 @@ class Follower:
         while True:
             try:
                 for job_id in await self._tools.watchers.released():
-                    await self._tools.dispatch.let_go(job_id)
-                    await self._tools.watchers.forget(job_id)
+                    await self._tools.let_go(job_id)
                 for key in await self._tools.watchers.all_keys():
                     self.follow(key)
             except RedisError as error:

@@ -45,6 +45,11 @@ class WatchTools:
     courier: Courier
     history: History
 
+    async def let_go(self, job_id: str) -> None:
+        """Nobody waits for the job any more. A bot that is killed over it finds it among the released ones."""
+        await self.dispatch.let_go(job_id)
+        await self.watchers.forget(job_id)
+
 
 class Watch:
     """Follows one job for one chat; `changed` is set when there is something new to see."""
@@ -91,7 +96,7 @@ class Watch:
 
     async def _meet(self, watcher: Watcher, error: TelegramAPIError) -> str | None:
         """Do what this trouble calls for, so that the next turn of the loop can go well."""
-        watcher = await self._tools.watchers.get(self._key) or watcher
+        watcher = await self._fresh(watcher)
         match trouble(error):
             case Trouble.LATER:
                 await asyncio.sleep(TROUBLE_SECONDS)
@@ -113,10 +118,17 @@ class Watch:
     async def _move(self, watcher: Watcher, chat_id: int, *, redirected: bool) -> str:
         """Go on in another chat, with a status message of its own. The job has one watcher more for a moment."""
         here = {"thread_id": None, "asked_in": None, "message_id": None, "shown": "", "redirected": redirected}
-        successor = watcher.model_copy(update={"chat_id": chat_id, **here})
+        return await self._hand_on(watcher, watcher.model_copy(update={"chat_id": chat_id, **here}))
+
+    async def _hand_on(self, watcher: Watcher, successor: Watcher) -> str:
+        # In this order: a bot that is killed in between does it once more, and nobody is forgotten.
         await self._tools.watchers.add(successor)
         await self._tools.watchers.remove(watcher)
         return successor.key
+
+    async def _fresh(self, watcher: Watcher) -> Watcher:
+        """The watcher as it is now: others write to it while we wait."""
+        return await self._tools.watchers.get(self._key) or watcher
 
     async def _next_change(self, seconds: float) -> None:
         # Not wait_for: in Python 3.11 it may swallow the cancellation of its task.
@@ -176,12 +188,12 @@ class Watch:
         try:
             if await self._finished_or_cancelled(delivery):
                 await delivery
-                fresh = await self._tools.watchers.get(self._key) or watcher
+                fresh = await self._fresh(watcher)
                 screen = status_message.unsure(job, fresh.unsure) if fresh.unsure else status_message.done(job)
                 await self._tools.history.add(job.request, fresh.user_id, fresh.chat_id)
                 await self._end(fresh, job, screen)
         except DeliveryError as error:
-            fresh = await self._tools.watchers.get(self._key) or watcher
+            fresh = await self._fresh(watcher)
             await self._end(fresh, job, status_message.failed(job, str(error)))
         except asyncio.CancelledError:
             await self._wait_for_the_answer(delivery)
@@ -214,8 +226,7 @@ class Watch:
     async def _give_up(self, watcher: Watcher) -> None:
         """Nothing more to tell here. The last one who waited lets go of the job as well."""
         if await self._tools.watchers.remove(watcher):
-            await self._tools.dispatch.let_go(watcher.job_id)
-            await self._tools.watchers.forget(watcher.job_id)
+            await self._tools.let_go(watcher.job_id)
 
     async def _start_over(self, watcher: Watcher, job: Job) -> str | None:
         """The job ended for somebody else just as this watcher joined it: ask for the same once more."""
@@ -224,10 +235,7 @@ class Watch:
         except RequestError as error:
             await self._end(watcher, job, status_message.failed(job, sentence(error.code, error.detail)))
             return None
-        successor = watcher.model_copy(update={"job_id": submitted.job_id, "shown": ""})
-        await self._tools.watchers.add(successor)
-        await self._tools.watchers.remove(watcher)
-        return successor.key
+        return await self._hand_on(watcher, watcher.model_copy(update={"job_id": submitted.job_id, "shown": ""}))
 
 
 def _for(watcher: Watcher, screen: Screen) -> Screen:

@@ -1,6 +1,7 @@
 """`/ban`, `/unban` and `/stats` for admins; `/forget` for everybody."""
 
 import asyncio
+import re
 
 from aiogram import Router
 from aiogram.filters import BaseFilter, Command, CommandObject
@@ -18,6 +19,7 @@ from tasks.jobs.store import JobStore
 from tasks.sources.registry import Sources
 from tasks.workspace import Workspace
 
+USER_ID = re.compile(r"[0-9]{1,19}")
 WHOM = "Whom? Send the command with a person's id, or as an answer to something they said."
 NOT_AN_ADMIN = "An admin can't be banned."
 BANNED = "{user} can't use me any more; what they had running was cancelled."
@@ -73,11 +75,7 @@ async def unban(message: Message, command: CommandObject, bans: Bans) -> None:
 
 def _whom(message: Message, command: CommandObject) -> int | None:
     if command.args:
-        return (
-            int(command.args)
-            if command.args.isascii() and command.args.isdecimal() and len(command.args) < 20
-            else None
-        )
+        return int(command.args) if USER_ID.fullmatch(command.args) else None
     replied = message.reply_to_message
     return replied.from_user.id if replied and replied.from_user and not replied.from_user.is_bot else None
 

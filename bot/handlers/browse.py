@@ -18,7 +18,7 @@ from bot.texts import count, megabytes, safe, sentence
 from tasks.archives.names import chapter_range
 from tasks.errors import SourceError
 from tasks.jobs.store import JobStore
-from tasks.models import MangaDetails
+from tasks.models import Manga, MangaDetails
 from tasks.sources.registry import Sources
 
 PICK = "Pick chapters, or answer with <code>1-5, 8, 12.5, latest 3, vol 2</code>"
@@ -79,16 +79,25 @@ async def open_result(
     try:
         details = await sources.get(manga.source).details(manga.id)
     except SourceError as error:
-        editor.show_once(spot, _not_opened(results, manga.title, sentence(error.code, error.detail)))
+        editor.show_once(spot, Screen(not_opened(manga, error), keyboards.results(results, 0)))
         return
-    await shared.remember_title(details.manga)
-    picker = Picker(id=menus.new_id(), owner=results.owner, details=details, results=results.id)
-    await menus.save(picker)
+    picker = await new_picker(details, results.owner, menus, shared, results.id)
     editor.show_once(spot, card_screen(picker))
 
 
-def _not_opened(results: Results, title: str, reason: str) -> Screen:
-    return Screen(f"⚠ {safe(title)}: {safe(reason, 300)}", keyboards.results(results, 0))
+async def new_picker(
+    details: MangaDetails, owner: int, menus: Menus, shared: Shared, results: str | None = None
+) -> Picker:
+    """A picker of the title for that person; its `Share` button works from now on."""
+    await shared.remember_title(details.manga)
+    picker = Picker(id=menus.new_id(), owner=owner, details=details, results=results)
+    await menus.save(picker)
+    return picker
+
+
+def not_opened(manga: Manga, error: SourceError) -> str:
+    """Why the title can't be shown, as HTML."""
+    return f"⚠ {safe(manga.title)}: {safe(sentence(error.code, error.detail), 300)}"
 
 
 async def show_card(query: CallbackQuery, callback_data: ShowCard, menus: Menus, editor: Editor) -> None:

@@ -8,18 +8,19 @@ from aiogram.types import (
     InlineQuery,
     InlineQueryResultArticle,
     InlineQueryResultCachedDocument,
+    InlineQueryResultUnion,
     InputTextMessageContent,
     LinkPreviewOptions,
     Message,
 )
 
 from bot import links
-from bot.handlers.browse import card_screen
+from bot.handlers.browse import card_screen, new_picker, not_opened
 from bot.handlers.search import Search
 from bot.memory.found import Found
-from bot.memory.menus import Menus, Picker
-from bot.memory.shared import Shared
-from bot.texts import safe, sentence
+from bot.memory.menus import Menus
+from bot.memory.shared import SentFile, Shared
+from bot.texts import safe
 from tasks.errors import SourceError
 from tasks.models import Manga
 from tasks.sources.registry import Sources
@@ -34,7 +35,7 @@ CACHE_SECONDS = 5
 def router() -> Router:
     routes = Router(name="share")
     routes.message.register(start_with_payload, CommandStart(deep_link=True))
-    routes.inline_query.register(inline_shared, F.query.func(links.parse))
+    routes.inline_query.register(inline_shared, F.query.func(links.parse).as_("meant"))
     routes.inline_query.register(inline_search)
     return routes
 
@@ -42,42 +43,49 @@ def router() -> Router:
 async def start_with_payload(
     message: Message, command: CommandObject, shared: Shared, sources: Sources, menus: Menus
 ) -> None:
-    kind, token = links.parse(command.args or "") or ("", "")
-    file = await shared.file(token) if kind == links.FILE else None
-    manga = await shared.title(token) if kind == links.TITLE else None
-    if file:
-        await message.reply_document(file.file_id, caption=file.caption)
-    elif manga and message.from_user:
-        await _open_title(message, message.from_user.id, manga, sources, menus)
+    found = await _behind(links.parse(command.args or ""), shared)
+    if isinstance(found, SentFile):
+        await message.reply_document(found.file_id, caption=found.caption)
+    elif found and message.from_user:
+        await _open_title(message, message.from_user.id, found, sources, menus, shared)
     else:
         await message.reply(EXPIRED)
 
 
-async def _open_title(message: Message, owner: int, manga: Manga, sources: Sources, menus: Menus) -> None:
+async def _behind(meant: tuple[str, str] | None, shared: Shared) -> SentFile | Manga | None:
+    """What a kind and a token stand for; None = nothing, or nothing any more."""
+    kind, token = meant or ("", "")
+    if kind == links.FILE:
+        return await shared.file(token)
+    return await shared.title(token) if kind == links.TITLE else None
+
+
+async def _open_title(
+    message: Message, owner: int, manga: Manga, sources: Sources, menus: Menus, shared: Shared
+) -> None:
     try:
         details = await sources.get(manga.source).details(manga.id)
     except SourceError as error:
-        await message.reply(f"⚠ {safe(manga.title)}: {safe(sentence(error.code, error.detail), 300)}")
+        await message.reply(not_opened(manga, error))
         return
-    picker = Picker(id=menus.new_id(), owner=owner, details=details)
-    await menus.save(picker)
-    screen = card_screen(picker)
+    screen = card_screen(await new_picker(details, owner, menus, shared))
     await message.reply(screen.text, reply_markup=screen.keyboard, link_preview_options=screen.preview)
 
 
-async def inline_shared(query: InlineQuery, bot: Bot, shared: Shared) -> None:
-    kind, token = links.parse(query.query) or ("", "")
-    file = await shared.file(token) if kind == links.FILE else None
-    manga = await shared.title(token) if kind == links.TITLE else None
-    results: list[InlineQueryResultCachedDocument | InlineQueryResultArticle] = []
-    if file:
-        document = InlineQueryResultCachedDocument(
-            id=token, title=file.name, document_file_id=file.file_id, caption=file.caption, parse_mode="HTML"
-        )
-        results.append(document)
-    elif manga:
-        results.append(await _article(manga, bot, shared))
-    await query.answer(list(results), cache_time=CACHE_SECONDS, is_personal=True)
+async def inline_shared(query: InlineQuery, meant: tuple[str, str], bot: Bot, shared: Shared) -> None:
+    found = await _behind(meant, shared)
+    results: list[InlineQueryResultUnion] = []
+    if isinstance(found, SentFile):
+        results = [_document(found, meant[1])]
+    elif found:
+        results = [await _article(found, bot, shared)]
+    await query.answer(results, cache_time=CACHE_SECONDS, is_personal=True)
+
+
+def _document(file: SentFile, token: str) -> InlineQueryResultCachedDocument:
+    return InlineQueryResultCachedDocument(
+        id=token, title=file.name, document_file_id=file.file_id, caption=file.caption, parse_mode="HTML"
+    )
 
 
 async def inline_search(query: InlineQuery, bot: Bot, sources: Sources, found: Found, shared: Shared) -> None:

@@ -2,19 +2,16 @@
 
 import argparse
 import asyncio
-import os
 import sys
 import tempfile
 from pathlib import Path
 
-from bot.settings import BotSettings
+from tests.conftest import environment_without_settings
 from tests.end_to_end.stage import Tally, open_stage
 
 
 async def soak(folder: Path, jobs: int, kills: int, seed: int) -> Tally:
-    ours = {name.upper() for name in BotSettings.model_fields}
-    environment = {name: value for name, value in os.environ.items() if name.upper() not in ours}
-    async with open_stage(folder, environment, seed) as stage:
+    async with open_stage(folder, environment_without_settings(), seed) as stage:
         return await stage.play(jobs, kills)
 
 

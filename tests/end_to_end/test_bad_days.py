@@ -27,7 +27,7 @@ from bot.middlewares import Polite
 from bot.settings import BotSettings
 from tasks.jobs.store import JobStore
 from tasks.resources import open_redis
-from tests.conftest import StartWorker, beside, children, process, running_bot
+from tests.conftest import StartWorker, beside, children, on_database, process, running_bot
 from tests.end_to_end.shelf import SEARCH, Shelf, image
 from tests.person import GROUP, JUNHO, SMALL_GROUP, SOFIA, Person, soon
 from tests.web_server import Reply, WebServer, as_json
@@ -41,7 +41,7 @@ def shelf(source_server: WebServer) -> Shelf:
 @pytest.fixture(scope="module")
 def consumet(source_server: WebServer, session_settings: BotSettings) -> dict[str, str]:
     """Settings of a worker whose source is the test's server, with a queue apart from the demo library's worker."""
-    broker = f"redis+socket://{session_settings.redis_socket}?virtual_host=1"
+    broker = on_database(session_settings, 1).broker_url
     return {"MANGAPI_URL": source_server.url, "CONSUMET_PROVIDERS": "mangapill", "CELERY_BROKER_URL": broker}
 
 

@@ -5,7 +5,6 @@ import threading
 from collections.abc import AsyncIterator
 
 import pytest
-from pydantic import SecretStr
 
 from bot.settings import BotSettings
 from tasks.dispatch import Dispatch, open_dispatch
@@ -14,7 +13,7 @@ from tasks.jobs.store import JobStore
 from tasks.models import Chapter, DownloadRequest
 from tasks.resources import open_redis
 from tasks.supervisor import Supervisor
-from tests.conftest import StartWorker
+from tests.conftest import StartWorker, on_database
 from tests.end_to_end.shelf import Shelf, image
 from tests.person import soon
 from tests.web_server import WebServer
@@ -25,18 +24,13 @@ JOBS_OF_ONE, CHAPTERS_OF_A_JOB = 4, 25
 @pytest.fixture
 async def store(settings: BotSettings) -> AsyncIterator[JobStore]:
     """A queue apart from that of other tests' workers."""
-    async with open_redis(queue_of(settings).redis_url) as redis:
+    async with open_redis(on_database(settings, 1).redis_url) as redis:
         yield JobStore(redis)
-
-
-def queue_of(settings: BotSettings) -> BotSettings:
-    broker = f"redis+socket://{settings.redis_socket}?virtual_host=1"
-    return settings.model_copy(update={"celery_broker_url": SecretStr(broker)})
 
 
 @pytest.fixture
 async def dispatch(settings: BotSettings, store: JobStore) -> AsyncIterator[Dispatch]:
-    async with open_dispatch(queue_of(settings), store) as front_door:
+    async with open_dispatch(on_database(settings, 1), store) as front_door:
         supervising = asyncio.create_task(Supervisor(store, front_door).run())
         yield front_door
         supervising.cancel()
@@ -76,7 +70,7 @@ async def test_one_hundred_chapters_of_one_keep_nobody_waiting_for_all_of_them(
     environment = {
         "MANGAPI_URL": source_server.url,
         "CONSUMET_PROVIDERS": "mangapill",
-        "CELERY_BROKER_URL": queue_of(settings).broker_url,
+        "CELERY_BROKER_URL": on_database(settings, 1).broker_url,
     }
     with start_worker("fair", **environment):
         greedy = [

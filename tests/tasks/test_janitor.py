@@ -4,7 +4,6 @@ import time
 from pathlib import Path
 
 import pytest
-from pydantic import SecretStr
 
 from bot.settings import BotSettings
 from tasks import janitor, supervisor
@@ -13,6 +12,7 @@ from tasks.jobs.job import ArchiveFile, Failure, Result
 from tasks.jobs.store import JobStore, Lease
 from tasks.models import Chapter, DownloadRequest
 from tasks.workspace import Workspace
+from tests.conftest import on_database
 
 RESULT = Result(files=(ArchiveFile(name="x.zip", size=1, chapters=("1",), pages=1),))
 
@@ -20,8 +20,7 @@ RESULT = Result(files=(ArchiveFile(name="x.zip", size=1, chapters=("1",), pages=
 @pytest.fixture
 def settings(settings: BotSettings) -> BotSettings:
     """A database no worker listens at: jobs stay as they are."""
-    broker = f"redis+socket://{settings.redis_socket}?virtual_host=2"
-    return settings.model_copy(update={"celery_broker_url": SecretStr(broker)})
+    return on_database(settings, 2)
 
 
 class Shop:

@@ -129,9 +129,7 @@ class Methods:
         )
 
     async def _send_message(self, params: Params) -> Any:
-        text, entities = check_text(str(params.get("text") or ""), params.get("parse_mode"))
-        content = {"text": text, "entities": entities or None, "link_preview_options": _preview(params)}
-        return await self._say(params, content)
+        return await self._say(params, _text(str(params.get("text") or ""), params))
 
     async def _send_document(self, params: Params) -> Any:
         stored = params.get("document")
@@ -143,9 +141,7 @@ class Methods:
             raise bad_request("there is no document in the request", breach=True)
         if stored.size == 0:
             raise bad_request("file must be non-empty", breach=True)
-        caption, entities = check_caption(str(params.get("caption") or ""), params.get("parse_mode"))
-        content = {"document": _document(stored), "caption": caption or None, "caption_entities": entities or None}
-        return await self._say(params, content)
+        return await self._say(params, _document(stored, params))
 
     async def _say(self, params: Params, content: dict[str, Any]) -> Any:
         chat = self._world.chat(params.integer("chat_id"))
@@ -268,15 +264,12 @@ class Methods:
         """The person sends what was offered into a chat."""
         if result["type"] == "article":
             content = result["input_message_content"]
-            text, entities = check_text(content["message_text"], content.get("parse_mode"))
-            shown: dict[str, Any] = {"text": text, "entities": entities or None}
-            shown["link_preview_options"] = _preview(Params(content))
+            shown = _text(content["message_text"], content)
         else:
             stored = self._files.get(result["document_file_id"])
             if stored is None:
                 raise bad_request("wrong file identifier/HTTP URL specified")
-            text, entities = check_caption(str(result.get("caption") or ""), result.get("parse_mode"))
-            shown = {"document": _document(stored), "caption": text or None, "caption_entities": entities or None}
+            shown = _document(stored, result)
         message = self._world.new_message(
             chat_id,
             person,
@@ -331,14 +324,23 @@ class Methods:
             return {"text": "", "alert": False, "unanswered": True}
 
 
-def _document(stored: StoredFile) -> Document:
-    return Document(
+def _text(raw: str, params: Mapping[str, Any]) -> dict[str, Any]:
+    """What a message with that text shows."""
+    text, entities = check_text(raw, params.get("parse_mode"))
+    return {"text": text, "entities": entities or None, "link_preview_options": _preview(params)}
+
+
+def _document(stored: StoredFile, params: Mapping[str, Any]) -> dict[str, Any]:
+    """What a message with that file shows."""
+    caption, entities = check_caption(str(params.get("caption") or ""), params.get("parse_mode"))
+    document = Document(
         file_id=stored.file_id,
         file_unique_id=stored.file_id[-12:],
         file_name=stored.name,
         mime_type=stored.mime_type or None,
         file_size=stored.size,
     )
+    return {"document": document, "caption": caption or None, "caption_entities": entities or None}
 
 
 def _thread(params: Params, chat_id: int) -> int | None:
@@ -350,6 +352,6 @@ def _thread(params: Params, chat_id: int) -> int | None:
     return int(thread)
 
 
-def _preview(params: Params) -> LinkPreviewOptions | None:
+def _preview(params: Mapping[str, Any]) -> LinkPreviewOptions | None:
     value = params.get("link_preview_options")
     return LinkPreviewOptions.model_validate(value) if value and value.get("url") else None

@@ -4,7 +4,6 @@ import time
 from collections.abc import AsyncIterator, Callable
 
 import pytest
-from pydantic import SecretStr
 
 from bot.settings import BotSettings
 from tasks.dispatch import Dispatch, open_dispatch
@@ -14,6 +13,7 @@ from tasks.jobs.job import ArchiveFile, Failure, JobState, Progress, Result
 from tasks.jobs.store import JobStore, Lease
 from tasks.models import Chapter, DownloadRequest
 from tasks.supervisor import SWEEPS_IN_VAIN, Supervisor
+from tests.conftest import on_database
 
 RESULT = Result(files=(ArchiveFile(name="x.zip", size=1, chapters=("1",), pages=1),))
 
@@ -43,9 +43,7 @@ async def state(store: JobStore, job_id: str) -> JobState:
 @pytest.fixture
 def settings(settings: BotSettings) -> BotSettings:
     """A database no worker listens at: jobs stay as they are."""
-    return settings.model_copy(
-        update={"celery_broker_url": SecretStr(f"redis+socket://{settings.redis_socket}?virtual_host=2")}
-    )
+    return on_database(settings, 2)
 
 
 @pytest.fixture
