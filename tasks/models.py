@@ -17,6 +17,15 @@ class Value(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
 
+class Rating(StrEnum):
+    """Whom a manga is for, in MangaDex's terms, the tamest first."""
+
+    SAFE = "safe"
+    SUGGESTIVE = "suggestive"
+    EROTICA = "erotica"
+    PORNOGRAPHIC = "pornographic"
+
+
 class Manga(Value):
     """A manga as a source lists it. Texts are plain, as the source has them: escape them before showing."""
 
@@ -31,12 +40,14 @@ class Manga(Value):
     languages: tuple[str, ...] = ()
     cover_url: str | None = None
     url: str | None = None
+    rating: Rating | None = None
 
 
 class Chapter(Value):
-    """A chapter of a manga.
+    """A chapter of a manga, as one or more scanlation `groups` did it in one language.
 
-    `number` is the field's decimal notation ("12", "12.5"); None where there is none (a oneshot, an extra).
+    `number` is the field's decimal notation ("12", "12.5"); None where there is none (a oneshot, an extra). One that is not
+    `available` is listed by the source, but has no pages there; `url` is where people read it then.
     """
 
     id: Id
@@ -45,6 +56,8 @@ class Chapter(Value):
     title: str = ""
     language: str | None = None
     groups: tuple[str, ...] = ()
+    available: bool = True
+    url: str | None = None
 
     @property
     def label(self) -> str:
@@ -75,13 +88,20 @@ class Page(Value):
 
 class ArchiveFormat(StrEnum):
     ZIP = "zip"
+    CBZ = "cbz"
+
+
+class Quality(StrEnum):
+    ORIGINAL = "original"
+    SMALLER = "smaller"
+    """Pages as JPEG of at most 1200 pixels in width, where that saves bytes."""
 
 
 class DownloadRequest(Value):
     """What one job downloads. Two requests with the same `key` are the same job.
 
     `only` names the pages to fetch by chapter id, counted from 1; a chapter that is not in it is fetched whole. `part_limit`
-    is the largest size of one file in bytes; a larger archive is written as several.
+    is the largest size of one file in bytes; a larger archive is written as several. With `split` every chapter is a file.
     """
 
     source: str
@@ -90,6 +110,8 @@ class DownloadRequest(Value):
     chapters: tuple[Chapter, ...]
     only: dict[str, tuple[int, ...]] = Field(default_factory=dict)
     format: ArchiveFormat = ArchiveFormat.ZIP
+    quality: Quality = Quality.ORIGINAL
+    split: bool = False
     part_limit: int = Field(default=50_000_000, gt=0)
 
     @property

@@ -12,6 +12,7 @@ from typing import Any, TypeVar
 
 from tasks.archives import names
 from tasks.archives.parts import ChapterPages, PageFile, plan
+from tasks.archives.smaller import make_smaller
 from tasks.archives.zip import Archive, Checkpoint, write_zip
 from tasks.dispatch import open_dispatch
 from tasks.download import Downloader, Fetched, failure
@@ -30,6 +31,7 @@ from tasks.janitor import remove_if_stale
 from tasks.jobs.job import ArchiveFile, Job, JobState, Progress, Result
 from tasks.jobs.progress import Meter
 from tasks.jobs.store import JobStore, Lease
+from tasks.models import Quality
 from tasks.resources import open_redis
 from tasks.settings import TaskSettings
 from tasks.sources.registry import open_sources
@@ -182,12 +184,25 @@ def _nothing(fetched: Sequence[Fetched]) -> NothingDownloaded:
 
 def _pack(job: Job, folder: JobFolder, fetched: Sequence[Fetched], checkpoint: Checkpoint) -> Result:
     missing = [one for chapter in fetched for one in chapter.missing()]
-    parts = plan(_chapter_pages(fetched), job.request.part_limit)
+    saved = _make_smaller(folder, fetched, checkpoint) if job.request.quality is Quality.SMALLER else 0
+    parts = plan(_chapter_pages(fetched), job.request.part_limit, split=job.request.split)
     files = [
         _write(job, folder, Archive(job.request, part, missing, n, len(parts)), checkpoint)
         for n, part in enumerate(parts, 1)
     ]
-    return Result(files=tuple(files), missing=tuple(missing))
+    return Result(files=tuple(files), missing=tuple(missing), saved=saved)
+
+
+def _make_smaller(folder: JobFolder, fetched: Sequence[Fetched], checkpoint: Checkpoint) -> int:
+    """Put smaller pages in the places of those where that helps; the bytes saved."""
+    saved = 0
+    for place, chapter in enumerate(fetched):
+        for number, page in list(chapter.pages.items()):
+            checkpoint()
+            unfinished, smaller = folder.smaller_page_part(place, number), folder.smaller_page(place, number)
+            chapter.pages[number] = make_smaller(page, unfinished, smaller)
+            saved += page.stat().st_size - chapter.pages[number].stat().st_size
+    return saved
 
 
 def _chapter_pages(fetched: Sequence[Fetched]) -> list[ChapterPages]:

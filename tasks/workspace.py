@@ -2,6 +2,7 @@
 
 <job id>/pages/<chapter place>/<page>.<type>     whole, checked pages; anything ending in .part is not
 <job id>/pages/<chapter place>/count             how many pages the chapter has, once its source has said so
+<job id>/smaller/<chapter place>/<page>.jpg      pages made smaller; made again when another worker packs
 <job id>/files/<name>.zip                        finished archives
 """
 
@@ -74,9 +75,19 @@ class JobFolder:
     def page(self, chapter: int, page: int, suffix: str) -> Path:
         return self.pages_of(chapter) / f"{page:04}.{suffix}"
 
+    def smaller_page(self, chapter: int, page: int) -> Path:
+        """Where the page belongs once it is made smaller."""
+        folder = self.path / "smaller" / f"{chapter:04}"
+        folder.mkdir(parents=True, exist_ok=True)
+        return folder / f"{page:04}.jpg"
+
+    def smaller_page_part(self, chapter: int, page: int) -> Path:
+        return self.smaller_page(chapter, page).with_suffix(f".{self.fence}.part")
+
     def discard_pages(self) -> None:
         """Remove all pages of the job."""
-        shutil.rmtree(self.path / "pages", ignore_errors=True)
+        for pages in ("pages", "smaller"):
+            shutil.rmtree(self.path / pages, ignore_errors=True)
 
     def file(self, name: str) -> Path:
         """Where a finished file of that name belongs."""

@@ -46,8 +46,8 @@ class Part:
         return sum(len(chapter.pages) for chapter in self.chapters)
 
 
-def plan(chapters: Iterable[ChapterPages], limit: int) -> list[Part]:
-    """Deal chapters out to as few files of at most `limit` bytes as their order allows.
+def plan(chapters: Iterable[ChapterPages], limit: int, *, split: bool = False) -> list[Part]:
+    """Deal chapters out to as few files of at most `limit` bytes as their order allows; with `split`, one or more for each.
 
     A chapter is cut only where it does not fit into a file of its own. Sizes are those of stored, uncompressed pages. A
     page larger than `limit` would make a file that is larger too: the download refuses such pages.
@@ -55,6 +55,7 @@ def plan(chapters: Iterable[ChapterPages], limit: int) -> list[Part]:
     parts: list[Part] = []
     room = 0
     for whole in chapters:
+        room = 0 if split else room
         for piece in _pieces(whole, limit - ARCHIVE_OVERHEAD):
             size = _size(piece.pages)
             if not parts or size > room:

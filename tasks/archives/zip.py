@@ -1,4 +1,7 @@
-"""The ZIP: a folder for each chapter, the pages' own bytes, `manifest.json`. Same input, same bytes."""
+"""The ZIP: a folder for each chapter, the pages' own bytes, `manifest.json`. Same input, same bytes.
+
+A CBZ is the same with a `ComicInfo.xml`, which comic readers look for.
+"""
 
 import hashlib
 import json
@@ -9,12 +12,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from tasks.archives.comic_info import comic_info
 from tasks.archives.parts import ChapterPages, PageFile, Part
 from tasks.jobs.job import Missing
-from tasks.models import DownloadRequest
+from tasks.models import ArchiveFormat, DownloadRequest
 
 CHUNK = 1 << 20
 MANIFEST = "manifest.json"
+COMIC_INFO = "ComicInfo.xml"
 Checkpoint = Callable[[], None]
 """Called at least once for each mebibyte; what it raises ends the writing."""
 EPOCH = (1980, 1, 1, 0, 0, 0)
@@ -41,6 +46,8 @@ def write_zip(archive: Archive, unfinished: Path, file: Path, checkpoint: Checkp
         chapters = [_write_chapter(target, chapter, checkpoint) for chapter in archive.part.chapters]
         text = json.dumps(_manifest(archive, chapters), ensure_ascii=False, indent=1, sort_keys=True)
         target.writestr(_entry(MANIFEST), text)
+        if archive.request.format is ArchiveFormat.CBZ:
+            target.writestr(_entry(COMIC_INFO), comic_info(archive.request, archive.part))
     _validate(unfinished, checkpoint)
     unfinished.rename(file)
 
@@ -82,6 +89,7 @@ def _manifest(archive: Archive, chapters: Sequence[dict[str, Any]]) -> dict[str,
         "source": archive.request.source,
         "manga_id": archive.request.manga_id,
         "title": archive.request.title,
+        "quality": archive.request.quality.value,
         "part": archive.number,
         "parts": archive.total,
         "page_count": archive.part.pages,

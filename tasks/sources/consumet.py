@@ -39,14 +39,33 @@ class Provider:
     headers: Mapping[str, str] = field(default_factory=dict)
     """Sent for images where the API does not say what to send."""
     one_per_number: bool = False
+    manga_address: str = ""
+    """Where people find a manga, with `{id}` for its id."""
+    chapter_address: str = ""
 
 
 PROVIDERS = (
-    Provider("mangadex", 0, "mangadex", page_size=20, ids_in_path=True, one_per_number=True),
-    Provider("mangahere", 7, "mangahere", unencoded="#&%"),
-    Provider("mangapill", 8, "mangapill", pages_results=False, headers={"Referer": "https://mangapill.com/"}),
-    Provider("mangakakalot", 11, "mangakakalot"),
-    Provider("managreader", 12, "mangareader", pages_results=False),
+    Provider(
+        "mangadex",
+        0,
+        "mangadex",
+        page_size=20,
+        ids_in_path=True,
+        one_per_number=True,
+        manga_address="https://mangadex.org/title/{id}",
+        chapter_address="https://mangadex.org/chapter/{id}",
+    ),
+    Provider("mangahere", 7, "mangahere", unencoded="#&%", manga_address="https://www.mangahere.cc/manga/{id}/"),
+    Provider(
+        "mangapill",
+        8,
+        "mangapill",
+        pages_results=False,
+        headers={"Referer": "https://mangapill.com/"},
+        manga_address="https://mangapill.com/manga/{id}",
+    ),
+    Provider("mangakakalot", 11, "mangakakalot", manga_address="https://www.mangakakalot.gg/manga/{id}"),
+    Provider("managreader", 12, "mangareader", pages_results=False, manga_address="https://mangareader.to/{id}"),
 )
 
 
@@ -73,7 +92,8 @@ class Consumet:
             return SearchPage(mangas=())
         answer = await self._http.json(f"{self._root}/{quote(text, safe='')}", {"page": str(page)})
         found = self._parse(answers.SearchAnswer, answer)
-        mangas = tuple(answers.manga(one, self.name, one.id) for one in found.results if one.id)
+        address = self._provider.manga_address
+        mangas = tuple(answers.manga(one, self.name, one.id, address) for one in found.results if one.id)
         return SearchPage(mangas=mangas, has_more=self._has_more(found))
 
     def _searchable(self, query: str) -> str:
@@ -93,8 +113,12 @@ class Consumet:
     async def details(self, manga_id: str) -> MangaDetails:
         answer = self._parse(answers.InfoAnswer, await self._ask("info", "id", manga_id))
         return MangaDetails(
-            manga=answers.manga(answer, self.name, manga_id),
-            chapters=answers.chapters(answer.chapters, one_per_number=self._provider.one_per_number),
+            manga=answers.manga(answer, self.name, manga_id, self._provider.manga_address),
+            chapters=answers.chapters(
+                answer.chapters,
+                one_per_number=self._provider.one_per_number,
+                address=self._provider.chapter_address,
+            ),
         )
 
     async def locate(self, chapter_ids: Sequence[str]) -> MangaDetails:

@@ -2,13 +2,13 @@
 
 import re
 from collections.abc import Iterable, Mapping, Sequence
-from decimal import Decimal
 from typing import Annotated, Any
 from urllib.parse import quote, urljoin
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
-from tasks.models import LONGEST_ID, Chapter, Manga, Page
+from tasks.chapters import in_reading_order, volumes_restart
+from tasks.models import LONGEST_ID, Chapter, Manga, Page, Rating
 
 CHAPTER_TEXT = re.compile(
     r"^(?:vol(?:ume)?\.?\s*(?P<volume>\d+(?:\.\d+)?)\s*,?\s*)?"
@@ -72,6 +72,7 @@ class MangaAnswer(Answer):
     status: Text = ""
     release_date: Text = Field(default="", alias="releaseDate")
     image: Text = ""
+    rating: Text = Field(default="", alias="contentRating")
 
 
 class SearchAnswer(Answer):
@@ -97,8 +98,11 @@ class PageAnswer(Answer):
     headers: Annotated[dict[str, str], BeforeValidator(_referer)] = Field(default_factory=dict, alias="headerForImage")
 
 
-def manga(answer: MangaAnswer, source: str, manga_id: str) -> Manga:
-    """A manga; without a title in the answer, an alternative one or what its id says."""
+def manga(answer: MangaAnswer, source: str, manga_id: str, address: str = "") -> Manga:
+    """A manga; without a title in the answer, an alternative one or what its id says.
+
+    `address` is where people find it, with `{id}` for its id.
+    """
     alternatives = tuple(title for title in answer.alt_titles if title != answer.title)
     year = YEAR.search(answer.release_date)
     return Manga(
@@ -112,24 +116,33 @@ def manga(answer: MangaAnswer, source: str, manga_id: str) -> Manga:
         status=answer.status.lower(),
         languages=("en",),
         cover_url=answer.image if answer.image.startswith(("http://", "https://")) else None,
+        url=_link(address, manga_id),
+        rating=Rating(answer.rating) if answer.rating in set(Rating) else None,
     )
 
 
-def chapters(answers: Sequence[ChapterAnswer], *, one_per_number: bool) -> tuple[Chapter, ...]:
-    """The chapters in reading order: each id once, none that is only linked to.
+def _link(address: str, some_id: str) -> str | None:
+    return address.format(id=quote(some_id, safe="/")) if address else None
 
-    With `one_per_number`, where several groups did a chapter, the one listed first is offered.
+
+def chapters(answers: Sequence[ChapterAnswer], *, one_per_number: bool, address: str = "") -> tuple[Chapter, ...]:
+    """The chapters in reading order, each id once. One that has no pages here is not available.
+
+    With `one_per_number`, where several groups did a chapter, the one listed first that is available is offered. `address`
+    is where people read a chapter, with `{id}` for its id.
     """
-    listed = [chapter(answer) for answer in answers if answer.id and answer.pages != 0]
+    listed = [chapter(answer, address) for answer in answers if answer.id]
     restart = volumes_restart(listed)
     found: dict[object, Chapter] = {}
     for one in listed:
         numbers = (one.volume if restart else None, one.number)
-        found.setdefault(numbers if one_per_number and one.number else one.id, one)
+        key = numbers if one_per_number and one.number else one.id
+        if key not in found or (one.available and not found[key].available):
+            found[key] = one
     return tuple(in_reading_order(list(found.values())))
 
 
-def chapter(answer: ChapterAnswer) -> Chapter:
+def chapter(answer: ChapterAnswer, address: str = "") -> Chapter:
     """A chapter; number and volume are read off title or id where no field has them."""
     matched = CHAPTER_TEXT.match(answer.title)
     by_id = chapter_of_id(answer.id)
@@ -141,6 +154,8 @@ def chapter(answer: ChapterAnswer) -> Chapter:
         volume=volume,
         title=_title(answer, matched, number),
         language="en",
+        available=answer.pages != 0,
+        url=_link(address, answer.id),
     )
 
 
@@ -149,28 +164,6 @@ def _title(answer: ChapterAnswer, matched: re.Match[str] | None, number: str | N
     if matched and _plain(matched["number"]) == number:
         return matched["title"].strip()
     return answer.title or ("" if number else answer.number or "Oneshot")
-
-
-def in_reading_order(newest_first: Sequence[Chapter]) -> list[Chapter]:
-    """Oldest first, by number; by volume as well where volumes begin their numbers anew. Extras stay where they stood."""
-    restart = volumes_restart(newest_first)
-    keyed = []
-    volume = number = Decimal(0)
-    for one in reversed(newest_first):
-        if one.number:
-            # Without a volume, as the latest chapters often are, it goes with those it is listed after.
-            volume = Decimal(one.volume) if restart and one.volume else volume
-            number = Decimal(one.number)
-        keyed.append(((volume, number), one))
-    return [one for _, one in sorted(keyed, key=lambda pair: pair[0])]
-
-
-def volumes_restart(chapters: Iterable[Chapter]) -> bool:
-    """Whether two volumes have a chapter of the same number."""
-    volume_of: dict[str, str] = {}
-    return any(
-        volume_of.setdefault(one.number, one.volume) != one.volume for one in chapters if one.number and one.volume
-    )
 
 
 def chapter_of_id(chapter_id: str) -> Chapter:

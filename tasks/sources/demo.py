@@ -3,19 +3,22 @@
 import asyncio
 import re
 from collections.abc import AsyncGenerator, Sequence
+from decimal import Decimal
 
-from tasks.errors import NotFound, PageGone
-from tasks.models import Chapter, Manga, MangaDetails, Page, SearchPage
+from tasks.errors import NoPages, NotFound, PageGone
+from tasks.models import Chapter, Manga, MangaDetails, Page, Rating, SearchPage
 from tasks.sources.demo_pages import draw
-from tasks.sources.demo_stories import STORIES, Story
+from tasks.sources.demo_stories import STORIES, Story, StoryChapter
 
 CHUNK = 64 * 1024
 SCHEME = "demo:"
+ELSEWHERE = "https://example.org/post-for-the-hills/6"
+"""Where a chapter would be that the library only links to; nobody is there."""
 ADDRESS = re.compile(rf"{SCHEME}(?P<story>\w+)/(?P<place>[0-9]{{1,3}})/(?P<page>[0-9]{{1,3}})")
 
 
 class Demo:
-    """Ids are `<story>` and `<story>-<number>`; page addresses `demo:<story>/<place of chapter>/<page>`."""
+    """Ids are `<story>` and `<story>-<number><edition>`; page addresses `demo:<story>/<place of chapter>/<page>`."""
 
     number = 30
     name = "demo"
@@ -29,7 +32,8 @@ class Demo:
         story = next((story for story in STORIES if story.id == manga_id), None)
         if story is None:
             raise NotFound(source=self.name)
-        return MangaDetails(manga=_manga(story), chapters=_chapters(story))
+        in_order = sorted(_chapters(story), key=lambda chapter: Decimal(chapter.number or 0))
+        return MangaDetails(manga=_manga(story), chapters=tuple(in_order))
 
     async def locate(self, chapter_ids: Sequence[str]) -> MangaDetails:
         found = [self._find(chapter_id) for chapter_id in chapter_ids]
@@ -39,6 +43,8 @@ class Demo:
 
     async def pages(self, chapter_id: str) -> tuple[Page, ...]:
         story, place = self._find(chapter_id)
+        if not story.chapters[place].lines:
+            raise NoPages(source=self.name)
         return tuple(Page(address=f"{SCHEME}{story.id}/{place}/{n}") for n in range(1, story.pages + 1))
 
     async def read(self, page: Page) -> AsyncGenerator[bytes, None]:
@@ -62,7 +68,7 @@ class Demo:
     def _find(self, chapter_id: str) -> tuple[Story, int]:
         for story in STORIES:
             for place, chapter in enumerate(story.chapters):
-                if chapter_id == f"{story.id}-{chapter.number}":
+                if chapter_id == _id(story, chapter):
                     return story, place
         raise NotFound(source=self.name)
 
@@ -80,14 +86,25 @@ def _manga(story: Story) -> Manga:
         description=story.description,
         year=story.year,
         status=story.status,
-        languages=("en",),
+        languages=tuple(sorted({chapter.language for chapter in story.chapters})),
+        rating=Rating.SAFE,
     )
+
+
+def _id(story: Story, chapter: StoryChapter) -> str:
+    return f"{story.id}-{chapter.number}{chapter.edition}"
 
 
 def _chapters(story: Story) -> tuple[Chapter, ...]:
     return tuple(
         Chapter(
-            id=f"{story.id}-{one.number}", number=one.number, title=one.title, language="en", groups=("Demo Scans",)
+            id=_id(story, one),
+            number=one.number,
+            title=one.title,
+            language=one.language,
+            groups=(one.group,),
+            available=bool(one.lines),
+            url=None if one.lines else ELSEWHERE,
         )
         for one in story.chapters
     )

@@ -8,7 +8,11 @@ class StoryChapter:
     number: str
     title: str
     lines: tuple[str, ...]
-    """What is said, a line a panel, over and over through the chapter's pages."""
+    """What is said, a line a panel, over and over through the chapter's pages; none: it is only linked to."""
+    edition: str = ""
+    """Tells chapters of one number apart in their ids."""
+    language: str = "en"
+    group: str = "Demo Scans"
 
 
 @dataclass(frozen=True)
@@ -104,6 +108,37 @@ HILLS = Story(
             "5",
             "Fifth Hill",
             ("This one is for you.", "For me?", "Come home for supper, it says.", "Which hill is home?"),
+        ),
+        StoryChapter("6", "Sixth Hill", ()),
+        StoryChapter(
+            "1",
+            "The First Hill",
+            ("A single letter.", "Red roof, top of the hill.", "Quite a climb.", "Paper is light."),
+            "-valley",
+            group="Valley Readers",
+        ),
+        StoryChapter(
+            "2",
+            "The Second Hill",
+            ("Will you answer her?", "Say yes.", "To which question?", "To all of them."),
+            "-valley",
+            group="Valley Readers",
+        ),
+        StoryChapter(
+            "1",
+            "La primera colina",
+            ("Hoy, una carta.", "Para la casa del tejado rojo.", "Queda muy arriba.", "Las cartas pesan poco."),
+            "-es",
+            "es",
+            "Cartero Scans",
+        ),
+        StoryChapter(
+            "2",
+            "La segunda colina",
+            ("¿Hay respuesta?", "Dígale que sí.", "¿Sí a qué?", "Ella lo sabe."),
+            "-es",
+            "es",
+            "Cartero Scans",
         ),
     ),
 )

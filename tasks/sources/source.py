@@ -6,6 +6,7 @@ An adapter promises, and the contract test (`tests/tasks/sources/contract.py`) c
   answers nonsense a `SourceFailed`, an id it denies a `NotFound`, a chapter without pages a `NoPages`.
 * Every error of it is a `SourceError` or `PageError` with `source=<name>` in its detail.
 * Every request it makes has a timeout, is tried again where that helps, obeys Retry-After, and tells who is asking.
+* A chapter that it lists without pages is not `available`.
 * Chapters come in reading order, without doubles; numbers are decimals as text ("7", "10.5") or None.
 * Ids go back into it as they came out, whatever they hold; no text of a person reaches a URL or a path unescaped.
 """

@@ -3,14 +3,17 @@
 import json
 import zipfile
 from pathlib import Path
+from xml.etree import ElementTree
 
 import pytest
+from PIL import Image
 
 from tasks.archives.names import archive_name, chapter_folder, chapter_folders, chapter_range
 from tasks.archives.parts import ARCHIVE_OVERHEAD, ENTRY_OVERHEAD, ChapterPages, PageFile, Part, plan
+from tasks.archives.smaller import make_smaller
 from tasks.archives.zip import Archive, Checkpoint, write_zip
 from tasks.jobs.job import Failure, Missing
-from tasks.models import Chapter, DownloadRequest
+from tasks.models import ArchiveFormat, Chapter, DownloadRequest
 
 
 @pytest.mark.parametrize(
@@ -129,3 +132,50 @@ def test_a_checkpoint_ends_the_writing(tmp_path: Path) -> None:
         with pytest.raises(Enough):
             write_zip(archive, tmp_path / "x.part", tmp_path / "x.zip", after(checkpoints))
         assert not (tmp_path / "x.zip").exists()
+
+
+def test_with_split_no_two_chapters_share_a_file(tmp_path: Path) -> None:
+    limit = ARCHIVE_OVERHEAD + 4 * (1000 + ENTRY_OVERHEAD)
+    chapters = [chapter_of(tmp_path, n, [1000] * count) for n, count in ((1, 2), (2, 1), (3, 5))]
+    assert shape(plan(chapters, limit, split=True)) == [[("1", 2)], [("2", 1)], [("3", 4)], [("3", 1)]]
+
+
+def comic_info_of(tmp_path: Path, chapters: list[Chapter], title: str = "Harbour Lights") -> dict[str, str]:
+    pages = [ChapterPages(one, one.label, 1, chapter_of(tmp_path, 1, [9]).pages) for one in chapters]
+    request = DownloadRequest(source="demo", title=title, chapters=tuple(chapters), format=ArchiveFormat.CBZ)
+    file = tmp_path / "x.cbz"
+    write_zip(Archive(request, Part(pages), [], 1, 1), tmp_path / "x.part", file, lambda: None)
+    with zipfile.ZipFile(file) as archive:
+        root = ElementTree.fromstring(archive.read("ComicInfo.xml"))  # noqa: S314 - our own
+    return {child.tag: child.text or "" for child in root}
+
+
+def test_a_cbz_says_what_it_is(tmp_path: Path) -> None:
+    chapter = Chapter(id="c", number="12.5", volume="2", title="Fog", language="en", groups=("B & C", "A"))
+    assert comic_info_of(tmp_path, [chapter], "A\x00 <b>") == {
+        "Title": "Fog",
+        "Series": "A <b>",
+        "Number": "12.5",
+        "Volume": "2",
+        "PageCount": "1",
+        "LanguageISO": "en",
+        "ScanInformation": "A, B & C",
+    }
+    several = comic_info_of(tmp_path, [Chapter(id="1", number="1"), Chapter(id="2", number="2", language="es")])
+    assert several == {"Title": "1–2", "Series": "Harbour Lights", "PageCount": "2"}
+
+
+def test_a_page_is_made_smaller_where_that_helps(tmp_path: Path) -> None:
+    page, part, smaller = tmp_path / "1.png", tmp_path / "1.part", tmp_path / "s.jpg"
+    Image.effect_noise((2400, 900), 60).convert("RGBA").save(page)
+    assert make_smaller(page, part, smaller) == smaller
+    first = smaller.read_bytes()
+    with Image.open(smaller) as picture:
+        assert (picture.format, picture.size) == ("JPEG", (1200, 450))
+    assert make_smaller(page, part, smaller).read_bytes() == first
+    Image.new("RGB", (10, 10)).save(page)
+    assert make_smaller(page, part, smaller) == page
+    frames = [Image.effect_noise((300, 300), shade) for shade in (20, 90)]
+    frames[0].save(tmp_path / "1.gif", save_all=True, append_images=frames[1:])
+    assert make_smaller(tmp_path / "1.gif", part, smaller) == tmp_path / "1.gif"
+    assert not part.exists()

@@ -131,8 +131,10 @@ class TestMangadex(ConsumetContract):
             (None, "0c0ffee0-0000-4000-8000-000000000004"),
             ("1", "0c0ffee0-0000-4000-8000-000000000005"),
             ("2", "0c0ffee0-0000-4000-8000-000000000007"),
+            ("2.5", "0c0ffee0-0000-4000-8000-000000000008"),
             ("3", "0c0ffee0-0000-4000-8000-000000000009"),
         ),
+        elsewhere=("0c0ffee0-0000-4000-8000-000000000008",),
     )
 
     async def test_a_full_page_of_results_has_another_behind_it(self, service: WebServer, source: Source) -> None:
@@ -149,6 +151,12 @@ class TestMangadex(ConsumetContract):
         found = (await source.search("harbour")).mangas[0]
         assert (found.year, found.description) == (None, "")
         assert found.alt_titles == ("Harbour Lights", "港の灯り")
+
+    async def test_what_is_only_listed_has_a_link(self, source: Source) -> None:
+        details = await source.details(self.known.manga_id)
+        assert details.manga.url == f"https://mangadex.org/title/{self.known.manga_id}"
+        links = {chapter.number: chapter.url for chapter in details.chapters}
+        assert links["2.5"] == "https://mangadex.org/chapter/0c0ffee0-0000-4000-8000-000000000008"
 
 
 class TestMangahere(ConsumetContract):
