@@ -3,16 +3,18 @@
 from typing import Any
 
 from aiogram import BaseMiddleware
-from aiogram.types import CallbackQuery, Chat, InlineQuery, Message, TelegramObject, User
+from aiogram.types import CallbackQuery, Chat, InlineQuery, Message, TelegramObject
 
+from bot.callers import Caller
+from bot.language import mark, say
 from bot.memory.bans import Bans
 from bot.middlewares import Answer, Handler
 from bot.pacing import Pacing
 from bot.settings import BotSettings
 
-NOT_HERE = "This bot is not open to this chat. Its operator can allow the id {chat}."
-BANNED = "You can't use this bot."
-TOO_FAST = "That was a lot at once. Try again in a minute."
+NOT_HERE = mark("This bot is not open to this chat. Its operator can allow the id {chat}.")
+BANNED = mark("You can't use this bot.")
+TOO_FAST = mark("That was a lot at once. Try again in a minute.")
 
 
 class Access(BaseMiddleware):
@@ -24,26 +26,36 @@ class Access(BaseMiddleware):
         self._pacing = pacing
 
     async def __call__(self, handler: Handler, event: TelegramObject, data: dict[str, Any]) -> Any:
-        user, chat = data.get("event_from_user"), data.get("event_chat")
-        refusal = await self._refusal(user, chat)
-        if refusal is None and isinstance(event, Message) and user and not await self._pacing.may_ask(user.id):
-            refusal = TOO_FAST
+        caller: Caller = data["caller"]
+        if isinstance(event, Message) and not _for_us(event):
+            return None
+        refusal = await self._refusal(caller, data.get("event_chat"))
+        if refusal is None and isinstance(event, Message) and not await self._pacing.may_ask(caller.id):
+            refusal = say(TOO_FAST)
         if refusal is None:
             return await handler(event, data)
         if isinstance(event, CallbackQuery):
             await Answer(event).now(refusal, alert=True)
         elif isinstance(event, InlineQuery):
             await event.answer([], is_personal=True)
-        elif isinstance(event, Message) and user and await self._pacing.may_be_told(user.id):
+        elif isinstance(event, Message) and await self._pacing.may_be_told(caller.id):
             await event.reply(refusal)
         return None
 
-    async def _refusal(self, user: User | None, chat: Chat | None) -> str | None:
-        if user and user.id in self._settings.admins:
+    async def _refusal(self, caller: Caller, chat: Chat | None) -> str | None:
+        if caller.id in self._settings.admins:
             return None
-        if user and await self._bans.has(user.id):
-            return BANNED
-        here = {user and user.id, chat and chat.id}
+        if await self._bans.has(caller.id):
+            return say(BANNED)
+        here = {caller.id, chat and chat.id}
         if self._settings.allowed_chats and not here.intersection(self._settings.allowed_chats):
-            return NOT_HERE.format(chat=chat.id if chat else "?")
+            return say(NOT_HERE, chat=chat.id if chat else "?")
         return None
+
+
+def _for_us(message: Message) -> bool:
+    """What people in a group say to each other is none of our business, even where we are shown it."""
+    if message.chat.type == "private":
+        return True
+    replied = message.reply_to_message
+    return (message.text or "").startswith("/") or bool(replied and replied.from_user and replied.from_user.is_bot)

@@ -16,6 +16,9 @@ from redis.exceptions import RedisError
 
 from bot.access import Access
 from bot.background import Background
+from bot.callers import Acquaint
+from bot.commands import register_commands
+from bot.delivery.board import Boards
 from bot.delivery.copies import Copies
 from bot.delivery.courier import Courier
 from bot.delivery.desk import Canceller, Desk
@@ -23,11 +26,12 @@ from bot.delivery.follower import Follower
 from bot.delivery.watch import WatchTools
 from bot.editing import Editor
 from bot.handlers import routers
-from bot.handlers.start import COMMANDS
 from bot.memory.bans import Bans
+from bot.memory.boards import BoardMemory
 from bot.memory.found import Found
 from bot.memory.history import History
 from bot.memory.menus import Menus
+from bot.memory.preferences import Chosen
 from bot.memory.shared import Shared
 from bot.memory.updates import Updates
 from bot.memory.watchers import Watchers
@@ -91,18 +95,21 @@ async def open_app(settings: BotSettings) -> AsyncIterator[None]:
         bot.session.middleware(Polite(pacing))
         await _wait_for_telegram(bot)
         store, watchers, bans = JobStore(redis), Watchers(redis), Bans(redis)
-        shared, history = Shared(redis), History(redis)
+        shared, history, chosen = Shared(redis), History(redis), Chosen(redis)
         async with open_sources(settings) as sources, open_dispatch(settings, store) as dispatch:
             courier = Courier(bot, watchers, shared, Workspace(settings))
             try:
                 async with Background() as background, asyncio.TaskGroup() as group:
-                    follower = Follower(
-                        WatchTools(bot, store, watchers, dispatch, pacing, courier, history), store, background
-                    )
+                    background.start(register_commands(bot, settings.admins))
+                    boards = Boards(bot, BoardMemory(redis), store, watchers, pacing, background)
+                    tools = WatchTools(bot, store, watchers, dispatch, pacing, courier, history, boards)
+                    follower = Follower(tools, store, background)
                     only_once = OnlyOnce(updates)
                     dispatcher = _dispatcher(
                         only_once,
+                        Acquaint(chosen),
                         Access(settings, bans, pacing),
+                        chosen=chosen,
                         bans=bans,
                         shared=shared,
                         found=Found(redis),
@@ -144,12 +151,12 @@ async def open_bot(settings: BotSettings) -> AsyncIterator[Bot]:
         await bot.session.close()
 
 
-def _dispatcher(only_once: OnlyOnce, access: Access, **rooms: Any) -> Dispatcher:
+def _dispatcher(only_once: OnlyOnce, acquaint: Acquaint, access: Access, **rooms: Any) -> Dispatcher:
     dispatcher = Dispatcher(**rooms)
     dispatcher.update.outer_middleware(only_once)
-    dispatcher.message.outer_middleware(access)
-    dispatcher.callback_query.outer_middleware(access)
-    dispatcher.inline_query.outer_middleware(access)
+    for kind in (dispatcher.message, dispatcher.channel_post, dispatcher.callback_query, dispatcher.inline_query):
+        kind.outer_middleware(acquaint)
+        kind.outer_middleware(access)
     dispatcher.callback_query.outer_middleware(AnswerPresses())
     dispatcher.include_routers(*routers())
     return dispatcher
@@ -209,7 +216,6 @@ async def _wait_for_telegram(bot: Bot) -> None:
             me = await bot.me()
             # Polling is refused while a webhook of an earlier life is set.
             await bot.delete_webhook()
-            await bot.set_my_commands(COMMANDS)
         except TelegramUnauthorizedError:
             raise WrongToken from None
         except (TelegramNetworkError, TelegramServerError) as error:

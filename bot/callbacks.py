@@ -61,11 +61,43 @@ class PickRange(CallbackData, prefix="rg"):
     page: int
 
 
+class ShowPages(CallbackData, prefix="sp"):
+    """All pages of the chapters, to jump to one."""
+
+    menu: str
+
+
+class Edition(StrEnum):
+    LANGUAGE = "l"
+    GROUP = "g"
+
+
+class ShowEditions(CallbackData, prefix="se"):
+    """The languages, or the scanlation groups, whose chapters can be offered."""
+
+    menu: str
+    what: Edition
+
+
+class PickEdition(CallbackData, prefix="pe"):
+    """The language or group at that place of the list; -1 = no group is preferred."""
+
+    menu: str
+    what: Edition
+    place: int
+
+
 class DownloadPicked(CallbackData, prefix="dl"):
     menu: str
 
 
 class CancelJob(CallbackData, prefix="cj"):
+    job: str
+
+
+class JoinJob(CallbackData, prefix="jj"):
+    """Wait for what somebody else asked for as well."""
+
     job: str
 
 
@@ -85,6 +117,37 @@ class GetAgain(CallbackData, prefix="ga"):
     """Something that was delivered before, by the key of its request."""
 
     request: str
+
+
+class Setting(StrEnum):
+    FORMAT = "format"
+    SPLIT = "split"
+    QUALITY = "quality"
+    CHAPTER_LANGUAGE = "chapter_language"
+    SOURCES = "sources"
+    LANGUAGE = "language"
+    RATING = "rating"
+
+
+class ShowSettings(CallbackData, prefix="sl"):
+    """All settings of the person, or group, with the id `whose`."""
+
+    whose: int
+
+
+class ShowSetting(CallbackData, prefix="st"):
+    """What there is to choose from."""
+
+    whose: int
+    name: Setting
+
+
+class ChooseSetting(CallbackData, prefix="sc"):
+    """The choice at that place; -1 = none, what is usual holds."""
+
+    whose: int
+    name: Setting
+    place: int
 
 
 class NoAction(CallbackData, prefix="no"):

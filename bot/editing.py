@@ -1,5 +1,6 @@
 """Edits of messages in place: paced, and where they come faster than they may go, only the last one goes."""
 
+import hashlib
 import logging
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
@@ -9,12 +10,14 @@ from aiogram.exceptions import TelegramAPIError, TelegramBadRequest
 from aiogram.types import InlineKeyboardMarkup, LinkPreviewOptions
 
 from bot.background import Background
+from bot.language import speaking, spoken
 from bot.pacing import Pacing
 
 log = logging.getLogger(__name__)
 
 Spot = tuple[int, int]
 """A message: chat id and message id."""
+Render = Callable[[], Awaitable["Screen"]]
 
 
 @dataclass(frozen=True)
@@ -30,6 +33,12 @@ class Screen:
         if self.picture:
             return LinkPreviewOptions(url=self.picture, prefer_small_media=True, show_above_text=True)
         return LinkPreviewOptions(is_disabled=True)
+
+
+def digest(screen: Screen) -> str:
+    """Two screens that show the same have the same."""
+    keyboard = screen.keyboard.model_dump_json() if screen.keyboard else ""
+    return hashlib.sha256(f"{screen.text}\0{keyboard}".encode()).hexdigest()[:16]
 
 
 async def edit(bot: Bot, spot: Spot, screen: Screen) -> None:
@@ -54,12 +63,12 @@ class Editor:
         self._bot = bot
         self._pacing = pacing
         self._background = background
-        self._waiting: dict[Spot, Callable[[], Awaitable[Screen]]] = {}
+        self._waiting: dict[Spot, tuple[str, Render]] = {}
         self._busy: set[Spot] = set()
 
-    def show(self, spot: Spot, render: Callable[[], Awaitable[Screen]]) -> None:
+    def show(self, spot: Spot, render: Render) -> None:
         """Show what `render` returns when the chat's turn comes; takes the place of what was still waiting there."""
-        self._waiting[spot] = render
+        self._waiting[spot] = (spoken(), render)
         if spot not in self._busy:
             self._busy.add(spot)
             self._background.start(self._work_off(spot))
@@ -77,7 +86,9 @@ class Editor:
         try:
             while spot in self._waiting:
                 await self._pacing.slot(spot[0])
-                screen = await self._waiting.pop(spot)()
+                language, render = self._waiting.pop(spot)
+                with speaking(language):
+                    screen = await render()
                 if screen != shown:
                     await edit(self._bot, spot, screen)
                 shown = screen

@@ -23,10 +23,14 @@ class NotSeen(AssertionError):
 class Person:
     """One of the stand-in's people in one chat: the private one with the bot, or the group (and a topic of it)."""
 
-    def __init__(self, url: str, who: int = MINA, *, chat: int | None = None, thread: int | None = None) -> None:
+    def __init__(
+        self, url: str, who: int = MINA, *, chat: int | None = None, thread: int | None = None, language: str = "en"
+    ) -> None:
         self.who = who
         self.chat = chat
         self.thread = thread
+        self.language = language
+        """Of their app: most tests read English."""
         self._http = httpx.AsyncClient(base_url=url, timeout=40.0)
 
     async def __aenter__(self) -> Self:
@@ -37,9 +41,19 @@ class Person:
     ) -> None:
         await self._http.aclose()
 
-    async def sends(self, text: str, *, reply_to: Message | None = None, twice: bool = False) -> int:
-        """Send a text; the message's id."""
-        saying = {"person": self.who, "chat": self.chat, "thread": self.thread, "text": text, "twice": twice}
+    async def sends(
+        self, text: str, *, reply_to: Message | None = None, twice: bool = False, anonymous: bool = False
+    ) -> int:
+        """Send a text, `anonymous` in the name of the group; the message's id."""
+        saying = {
+            "person": self.who,
+            "chat": self.chat,
+            "thread": self.thread,
+            "text": text,
+            "twice": twice,
+            "anonymous": anonymous,
+            "language": self.language,
+        }
         answer = await self._post("/chat/send", {**saying, "reply_to": reply_to and reply_to["message_id"]})
         return int(answer["message_id"])
 
@@ -50,12 +64,13 @@ class Person:
 
     async def presses_data(self, message: Message, data: str) -> Message:
         """Press a button with that data under that message, whether it is there or not."""
-        pressing = {"person": self.who, "chat": self.chat, "message_id": message["message_id"], "data": data}
+        spot = {"chat": self.chat, "message_id": message["message_id"]}
+        pressing = {"person": self.who, **spot, "data": data, "language": self.language}
         return await self._post("/chat/press", pressing)
 
     async def types(self, text: str) -> Message:
         """Type behind the bot's name, in any chat: `query` and the `results` the bot offers."""
-        return await self._post("/chat/inline", {"person": self.who, "text": text})
+        return await self._post("/chat/inline", {"person": self.who, "text": text, "language": self.language})
 
     async def chooses(self, offered: Message, result: str) -> int:
         """Send the offered result with that id into this chat; the message's id."""
@@ -117,7 +132,7 @@ class Person:
         after = 0
         while True:
             state = await self._state(after, max(0.0, min(20.0, deadline - time.monotonic())) if after else 0)
-            found = [m for m in self._here(state["messages"]) if m["from"]["is_bot"] and fits(m)]
+            found = [m for m in self._here(state["messages"]) if m.get("from", {}).get("is_bot") and fits(m)]
             if found:
                 return found[-1]
             if time.monotonic() > deadline:
@@ -146,7 +161,7 @@ class Person:
             name = message.get("document", {}).get("file_name", "")
             text = message.get("text") or message.get("caption") or ""
             keys = " ".join(f"[{b['text']}]" for b in buttons(message))
-            lines.append(f"{message['message_id']} {message['from']['first_name']}: {name} {text} {keys}")
+            lines.append(f"{message['message_id']} {message.get('from', {}).get('first_name')}: {name} {text} {keys}")
         return "\n".join(lines)
 
 

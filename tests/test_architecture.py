@@ -29,6 +29,7 @@ ROOMS = {
     # Its errors may be caught wherever work can go on without the answer.
     "redis.exceptions": ("tasks/", "bot/"),
     "limits": ("bot/pacing.py",),
+    "babel": ("bot/language.py",),
     "httpx": ("tasks/resources.py", "tasks/sources/", "tasks/download.py"),
     "httpx_secure": ("tasks/resources.py", "tasks/sources/"),
     "dotenv": ("tasks/settings.py",),

@@ -2,9 +2,11 @@
 
 from aiogram import Bot
 from aiogram.exceptions import TelegramAPIError, TelegramNetworkError
-from aiogram.types import InlineKeyboardMarkup, Message, ReplyParameters
+from aiogram.types import InlineKeyboardMarkup
 
 from bot import keyboards
+from bot.delivery.status_message import caption
+from bot.destination import Destination
 from bot.memory.history import History
 from bot.memory.shared import SentFile, Shared
 from tasks.models import DownloadRequest
@@ -28,33 +30,34 @@ class Copies:
         self._shared = shared
         self._history = history
 
-    async def send(self, request: DownloadRequest, where: Message, asked_in: int, user_id: int) -> bool:
-        """Whether Telegram had all of it and took it, as an answer to the message with the id `asked_in`.
+    async def send(self, request: DownloadRequest, to: Destination, user_id: int) -> bool:
+        """Whether Telegram had all of it and took it.
 
         Raises `SentJustNow`, and the `TelegramNetworkError` of a send that may have arrived.
         """
         files = await self._shared.whole(request.key)
         if not files:
             return False
-        if not await self._shared.may_send_again(request.key, where.chat.id, asked_in):
+        if not await self._shared.may_send_again(request.key, to):
             raise SentJustNow
         try:
-            for number, file in enumerate(files, start=1):
-                await self._send(request.key, number, file, where, asked_in)
+            for file in files:
+                await self._send(request.key, file, to)
         except TelegramNetworkError:
             raise
         except TelegramAPIError:
             # Telegram does not know the file any more, or wants none here: a job takes care of either.
             await self._shared.forget(request.key)
             return False
-        await self._history.add(request, user_id, where.chat.id)
+        await self._history.add(request, user_id, to.chat_id)
         return True
 
-    async def _send(self, request_key: str, number: int, file: SentFile, where: Message, asked_in: int) -> None:
-        # Goes to the topic of `where`, if it is in one.
-        await where.answer_document(
+    async def _send(self, request_key: str, file: SentFile, to: Destination) -> None:
+        await self._bot.send_document(
+            to.chat_id,
             file.file_id,
-            caption=file.caption,
-            reply_markup=await share_buttons(self._bot, self._shared, request_key, number),
-            reply_parameters=ReplyParameters(message_id=asked_in, allow_sending_without_reply=True),
+            caption=caption(file),
+            message_thread_id=to.thread_id,
+            reply_markup=await share_buttons(self._bot, self._shared, request_key, file.number),
+            reply_parameters=to.reply,
         )

@@ -14,9 +14,10 @@ from aiogram.exceptions import TelegramAPIError, TelegramEntityTooLarge, Telegra
 
 from bot.delivery.copies import share_buttons
 from bot.delivery.outgoing import OutgoingFile
-from bot.delivery.status_message import Upload, caption
+from bot.delivery.status_message import Upload, caption, sent_file
 from bot.delivery.trouble import Trouble, trouble
-from bot.memory.shared import SentFile, Shared
+from bot.language import say
+from bot.memory.shared import Shared
 from bot.memory.watchers import Watcher, Watchers
 from tasks.jobs.job import ArchiveFile, Job
 from tasks.workspace import Workspace
@@ -66,13 +67,14 @@ class Courier:
     async def _send(self, watcher: Watcher, job: Job, number: int, file: ArchiveFile) -> None:
         path = self._workspace.folder(job.id).file(file.name)
         if not path.exists():
-            raise DeliveryError("the file is gone; get it again")
+            raise DeliveryError(say("the file is gone; get it again"))
 
         async def note() -> None:
             await self._watchers.update(watcher, handed_over=True)
 
         outgoing = OutgoingFile(path, file.name, note)
-        text = caption(job, number)
+        others = [(who, name) for who, name in watcher.joined.items() if who != watcher.user_id]
+        text = caption(sent_file(job, number), others if number == 1 and watcher.chat_id < 0 else ())
         buttons = await share_buttons(self._bot, self._shared, job.request.key, number)
         try:
             message = await self._bot.send_document(
@@ -81,7 +83,7 @@ class Courier:
                 caption=text,
                 reply_markup=buttons,
                 message_thread_id=watcher.thread_id,
-                reply_parameters=watcher.reply_to_request,
+                reply_parameters=watcher.destination.reply,
                 disable_content_type_detection=True,
                 request_timeout=int(max(120, file.size / SLOWEST_UPLOAD)),
             )
@@ -94,9 +96,7 @@ class Courier:
             await self._watchers.update(watcher, handed_over=False)
             raise
         if message.document:
-            await self._shared.note(
-                job, number, SentFile(file_id=message.document.file_id, name=file.name, caption=text)
-            )
+            await self._shared.note(job, number, sent_file(job, number, message.document.file_id))
 
 
 class _AnswerLost(Exception):
@@ -105,5 +105,5 @@ class _AnswerLost(Exception):
 
 def _why(error: TelegramAPIError) -> str:
     if isinstance(error, TelegramEntityTooLarge):
-        return "Telegram says the file is too large; pick fewer chapters"
-    return "Telegram did not take the file; try again"
+        return say("Telegram says the file is too large; pick fewer chapters")
+    return say("Telegram did not take the file; try again")

@@ -2,10 +2,11 @@
 
 from enum import Enum, auto
 
-from aiogram.types import Message, User
-
+from bot.callers import Caller
 from bot.delivery.copies import Copies, SentJustNow
 from bot.delivery.follower import Follower
+from bot.destination import Destination
+from bot.language import spoken
 from bot.memory.watchers import Watcher, Watchers
 from tasks.dispatch import Dispatch
 from tasks.models import DownloadRequest
@@ -16,8 +17,10 @@ class Taken(Enum):
 
     STARTED = auto()
     """A job does it, and this chat waits for it."""
+    JOINED = auto()
+    """This chat waits for it because somebody else asked, and the caller does as well now."""
     ALREADY = auto()
-    """This chat waits for it, or got it a moment ago, because it was asked for before."""
+    """The caller waits for it here, or it came a moment ago, because they asked for it before."""
     SENT = auto()
     """Telegram had the files already: they are in the chat."""
 
@@ -31,28 +34,32 @@ class Desk:
         self._copies = copies
         self._follower = follower
 
-    async def take(self, request: DownloadRequest, where: Message, asked_in: int, user: User) -> Taken:
-        """Send what Telegram has, or start or join the job. Raises `RequestError`, and what `Copies.send` raises of Telegram.
-
-        Everything goes to the chat and topic of the message `where`, as answers to the message with the id `asked_in`.
-        """
+    async def take(self, request: DownloadRequest, to: Destination, caller: Caller) -> Taken:
+        """Send what Telegram has, or start or join the job. Raises `RequestError`, and what `Copies.send` does."""
         try:
-            if await self._copies.send(request, where, asked_in, user.id):
+            if await self._copies.send(request, to, caller.id):
                 return Taken.SENT
         except SentJustNow:
             return Taken.ALREADY
-        submitted = await self._dispatch.submit(request, f"telegram:{user.id}")
+        submitted = await self._dispatch.submit(request, f"telegram:{caller.id}")
         watcher = Watcher(
             job_id=submitted.job_id,
-            chat_id=where.chat.id,
-            thread_id=where.message_thread_id if where.is_topic_message else None,
-            asked_in=asked_in,
-            user_id=user.id,
-            user_name=user.full_name,
+            **to.model_dump(),
+            user_id=caller.id,
+            user_name=caller.name,
+            language=spoken(),
         )
         added = await self._watchers.add(watcher)
         self._follower.follow(watcher.key)
-        return Taken.STARTED if added else Taken.ALREADY
+        if added:
+            return Taken.STARTED
+        return Taken.JOINED if await self.join(watcher, caller) else Taken.ALREADY
+
+    async def join(self, watcher: Watcher, caller: Caller) -> bool:
+        """Let the caller wait for it as well; False if they do already, or it is over."""
+        joined = await self._watchers.join(watcher, caller.id, caller.name)
+        self._follower.wake(watcher.job_id)
+        return joined
 
 
 class Canceller:
@@ -64,9 +71,17 @@ class Canceller:
         self._follower = follower
 
     async def cancel(self, watcher: Watcher, by: str) -> None:
-        """Cancel it for the watcher's chat; `by` is the name of who did."""
+        """Cancel it for the watcher's chat, whoever waits there; `by` is the name of who did."""
         await self._watchers.update(watcher, cancelled_by=by)
-        waiting = [other for other in await self._watchers.at_job(watcher.job_id) if not other.cancelled_by]
+        await self._end_if_unwanted(watcher.job_id, by)
+
+    async def leave(self, watcher: Watcher, caller: Caller) -> None:
+        """The caller does not wait for it any more; the last one who does cancels it for the watcher's chat."""
+        await self._watchers.leave(watcher, caller.id, caller.name or "?")
+        await self._end_if_unwanted(watcher.job_id, caller.name)
+
+    async def _end_if_unwanted(self, job_id: str, by: str) -> None:
+        waiting = [other for other in await self._watchers.at_job(job_id) if not other.cancelled_by]
         if not waiting:
-            await self._dispatch.cancel(watcher.job_id, by)
-        self._follower.wake(watcher.job_id)
+            await self._dispatch.cancel(job_id, by)
+        self._follower.wake(job_id)

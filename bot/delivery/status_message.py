@@ -1,16 +1,34 @@
-"""What the one status message of a job says, at each stage."""
+"""What the one status message of a job says, at each stage, and what stands under a file."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from bot import keyboards
 from bot.editing import Screen
-from bot.texts import count, duration, failure_sentence, megabytes, missing_lines, safe
+from bot.language import many, mark, say
+from bot.memory.shared import SentFile
+from bot.memory.watchers import Watcher
+from bot.texts import (
+    chapters_text,
+    duration,
+    failure_sentence,
+    megabytes,
+    missing_lines,
+    page_count,
+    safe,
+)
 from tasks.archives.names import chapter_range
-from tasks.jobs.job import ArchiveFile, Job, JobState, Progress
+from tasks.jobs.job import Job, JobState, Progress
 from tasks.jobs.store import Place
+from tasks.models import DownloadRequest
 
 CELLS = 10
+MOST_NAMES = 5
+STATES = {
+    JobState.DOWNLOADING: mark("downloading"),
+    JobState.PACKING: mark("packing"),
+    JobState.READY: mark("uploading"),
+}
 
 
 @dataclass(frozen=True)
@@ -21,113 +39,209 @@ class Upload:
     total: int
 
 
+def what(request: DownloadRequest, title_length: int = 120, chapters_length: int = 80) -> str:
+    """Title and chapters of a request, as HTML."""
+    labels = chapter_range([chapter.label for chapter in request.chapters])
+    return f"<b>{safe(request.title, title_length)}</b> · {chapters_text(safe(labels, chapters_length))}"
+
+
 def title_line(job: Job) -> str:
-    labels = [chapter.label for chapter in job.request.chapters]
-    return f"📚 <b>{safe(job.request.title, 120)}</b> · ch {safe(chapter_range(labels), 80)} ({len(labels)})"
+    return f"📚 {what(job.request)} ({len(job.request.chapters)})"
 
 
-def running(job: Job, place: Place | None) -> Screen:
-    """An open job: where it stands in line, or how far it is."""
+def running(job: Job, place: Place | None, watcher: Watcher | None = None) -> Screen:
+    """An open job: where it stands in line, or how far it is; in a group also who waits for it."""
     lines = [title_line(job)]
     if job.state is JobState.QUEUED:
-        wait = f" · about {duration(place.wait)}" if place and place.wait else ""
-        lines.append(f"⏳ Queued · position {place.position}{wait}" if place else "⏳ Queued")
+        lines.append(f"⏳ {_queued(place)}")
         if job.progress.pages_done:
-            lines.append(f"{count(job.progress.pages_done, 'page', 'pages')} kept so far")
+            kept = job.progress.pages_done
+            lines.append(many("{number} page kept so far", "{number} pages kept so far", kept))
     else:
         lines += _progress_lines(job)
-    return Screen("\n".join(lines), keyboards.cancel([job.id]))
+    return _with_people("\n".join(lines), job, watcher)
+
+
+def on_the_board(job: Job, watcher: Watcher) -> Screen:
+    """While several downloads of the chat share one message."""
+    return _with_people(f"{title_line(job)}\n📋 {say('Told in one message with the others here')}", job, watcher)
+
+
+def _with_people(text: str, job: Job, watcher: Watcher | None) -> Screen:
+    if watcher is None or watcher.chat_id > 0:
+        return Screen(text, keyboards.cancel([job.id]))
+    if len(watcher.joined) > 1:
+        text += f"\n👥 {say('For {names}', names=people(watcher))}"
+    return Screen(text, keyboards.cancel_or_join([job.id]))
+
+
+def people(watcher: Watcher) -> str:
+    """Names of those who wait, as HTML."""
+    names = [safe(name, 40) for name in watcher.joined.values()]
+    more = f" +{len(names) - MOST_NAMES}" if len(names) > MOST_NAMES else ""
+    return ", ".join(names[:MOST_NAMES]) + more
+
+
+def _queued(place: Place | None) -> str:
+    if place is None:
+        return say("Queued")
+    if place.wait:
+        return say("Queued · position {position} · about {wait}", position=place.position, wait=duration(place.wait))
+    return say("Queued · position {position}", position=place.position)
+
+
+def board(jobs: Sequence[tuple[Job, Watcher]], more: int) -> Screen:
+    """One message for several open jobs of a chat; `more` are not listed."""
+    total = len(jobs) + more
+    lines = [f"📋 <b>{many('{number} download here', '{number} downloads here', total)}</b>"]
+    lines += [f"{n}. {brief(job)} · {people(watcher)}" for n, (job, watcher) in enumerate(jobs, start=1)]
+    if more:
+        lines.append(many("… and {number} more", "… and {number} more", more))
+    return Screen("\n".join(lines), keyboards.cancel_or_join([job.id for job, _ in jobs]))
+
+
+def brief(job: Job, place: Place | None = None) -> str:
+    """A job in a line, as HTML."""
+    title = what(job.request, 60, 40)
+    if job.state is JobState.QUEUED:
+        return f"⏳ {title} · {_queued(place)}"
+    if job.state is JobState.READY:
+        return f"⬆ {title} · {say(STATES[job.state])}"
+    return f"⬇ {title} · {say(STATES.get(job.state, ''))} {job.progress.percent} %"
 
 
 def uploading(job: Job, upload: Upload) -> Screen:
-    which = f" part {upload.number}/{upload.total}" if upload.total > 1 else ""
     size = megabytes(job.result.files[upload.number - 1].size) if job.result else ""
-    return Screen(f"{title_line(job)}\n⬆ Uploading{which} · {size}", keyboards.cancel([job.id]))
+    if upload.total > 1:
+        doing = say("Uploading part {number}/{total} · {size}", number=upload.number, total=upload.total, size=size)
+    else:
+        doing = say("Uploading · {size}", size=size)
+    return Screen(f"{title_line(job)}\n⬆ {doing}", keyboards.cancel([job.id]))
 
 
 def done(job: Job) -> Screen:
     result = job.result
     if result is None:
-        return Screen(f"{title_line(job)}\n✅ Done")
+        return Screen(f"{title_line(job)}\n✅ {say('Done')}")
     size = sum(file.size for file in result.files)
-    files = f" · {len(result.files)} parts" if len(result.files) > 1 else ""
-    lines = [title_line(job), f"✅ Done · {count(result.pages, 'page', 'pages')} · {megabytes(size)}{files}"]
+    facts = [say("Done"), page_count(result.pages), megabytes(size)]
+    if len(result.files) > 1:
+        facts.append(many("{number} part", "{number} parts", len(result.files)))
+    if result.saved > 0:
+        facts.append(say("{size} saved", size=megabytes(result.saved)))
+    lines = [title_line(job), f"✅ {' · '.join(facts)}"]
     if result.missing:
-        lines += ["⚠ Missing:", *missing_lines(result.missing)]
+        lines += [f"⚠ {say('Missing:')}", *missing_lines(result.missing)]
     return Screen("\n".join(lines), keyboards.retry_missing(job.id) if result.missing else None)
 
 
 def unsure(job: Job, numbers: Sequence[int]) -> Screen:
     """Files with these numbers may be in the chat or not."""
-    total = len(job.result.files) if job.result else 1
-    which = f"part {', '.join(map(str, numbers))}" if total > 1 else "the file"
-    warning = f"⚠ Sent, but Telegram's answer was lost · look whether {which} arrived before you try again"
-    return Screen(f"{title_line(job)}\n{warning}", keyboards.retry(job.id))
+    if job.result and len(job.result.files) > 1:
+        parts = ", ".join(map(str, numbers))
+        warning = say(
+            "Sent, but Telegram's answer was lost · look whether part {parts} arrived before you try again", parts=parts
+        )
+    else:
+        warning = say("Sent, but Telegram's answer was lost · look whether the file arrived before you try again")
+    return Screen(f"{title_line(job)}\n⚠ {warning}", keyboards.retry(job.id))
 
 
 def goes_private(job_id: str) -> Screen:
     """What is left in the group when the rest is told in private."""
-    text = "↪ I may not write or send files here, so it goes on in private. Start a chat with me if nothing comes."
-    return Screen(text, keyboards.retry(job_id))
+    text = say("I may not write or send files here, so it goes on in private. Start a chat with me if nothing comes.")
+    return Screen(f"↪ {text}", keyboards.retry(job_id))
 
 
 def in_private(screen: Screen) -> Screen:
     """The same, where it is told in private though it was asked for in a group."""
-    return replace(screen, text=f"{screen.text}\nI may not write where you asked for it, so it comes here.")
+    return replace(screen, text=f"{screen.text}\n{say('I may not write where you asked for it, so it comes here.')}")
 
 
 def failed(job: Job, reason: str) -> Screen:
     """`reason` is plain text for a person."""
-    return Screen(f"{title_line(job)}\n❌ Failed · {safe(reason, 300)}", keyboards.retry(job.id))
+    return Screen(
+        f"{title_line(job)}\n❌ {say('Failed · {reason}', reason=safe(reason, 300))}", keyboards.retry(job.id)
+    )
 
 
 def failed_by_record(job: Job) -> Screen:
-    return failed(job, failure_sentence(job.error) if job.error else "it is not known why")
+    return failed(job, failure_sentence(job.error) if job.error else say("it is not known why"))
 
 
 def cancelled(job: Job, by: str) -> Screen:
-    return Screen(f"{title_line(job)}\n✖ Cancelled by {safe(by or 'somebody', 60)}", keyboards.retry(job.id))
+    name = safe(by, 60) or say("somebody")
+    return Screen(f"{title_line(job)}\n✖ {say('Cancelled by {name}', name=name)}", keyboards.retry(job.id))
 
 
-def caption(job: Job, number: int) -> str:
-    """Under the `number`th file of the job: title, chapters, pages, size, and what is missing. At most 1024 characters."""
-    result = job.result
-    if result is None:
-        return title_line(job)
-    file = result.files[number - 1]
+def sent_file(job: Job, number: int, file_id: str = "") -> SentFile:
+    """What is known of the `number`th file of a ready job."""
+    files = job.result.files if job.result else ()
+    groups = dict.fromkeys(group for chapter in job.request.chapters for group in chapter.groups)
+    return SentFile(
+        file_id=file_id,
+        title=job.request.title,
+        file=files[number - 1],
+        number=number,
+        total=len(files),
+        missing=job.result.missing if job.result else (),
+        groups=tuple(groups),
+    )
+
+
+def caption(sent: SentFile, others: Sequence[tuple[int, str]] = ()) -> str:
+    """Under a file: title, chapters, pages, size, groups, and what is missing. At most 1024 characters.
+
+    `others` wait for it besides who is answered: ids and names, who are told by being named.
+    """
+    file = sent.file
+    chapters = chapters_text(safe(chapter_range(file.chapters), 80))
+    if sent.total > 1:
+        part = say("part {number}/{total}", number=sent.number, total=sent.total)
+        chapters = f"{part} · {chapters}"
     lines = [
-        f"<b>{safe(job.request.title, 120)}</b>",
-        f"{_which(file, number, len(result.files))} · {count(file.pages, 'page', 'pages')} · {megabytes(file.size)}",
+        f"<b>{safe(sent.title, 120)}</b>",
+        f"{chapters} · {page_count(file.pages)} · {megabytes(file.size)}",
     ]
-    if result.missing:
-        lines += ["⚠ Missing:", *missing_lines(result.missing, 4)]
+    if sent.groups:
+        lines.append(f"👥 {safe(', '.join(sent.groups), 120)}")
+    if sent.missing:
+        lines += [f"⚠ {say('Missing:')}", *missing_lines(sent.missing, 3)]
+    if others:
+        names = ", ".join(f'<a href="tg://user?id={who}">{safe(name, 30)}</a>' for who, name in others[:MOST_NAMES])
+        lines.append(say("For {names}", names=names))
     return "\n".join(lines)
-
-
-def _which(file: ArchiveFile, number: int, total: int) -> str:
-    chapters = f"ch {safe(chapter_range(file.chapters), 80)}"
-    return f"part {number}/{total} · {chapters}" if total > 1 else chapters
 
 
 def _progress_lines(job: Job) -> list[str]:
     progress = job.progress
     bar = f"{_bar(progress.percent)} {progress.percent} %"
     if job.state is JobState.PACKING:
-        return [f"📦 Packing {bar}", f"{count(progress.pages_done, 'page', 'pages')} · {megabytes(progress.bytes)}"]
-    chapter = f"chapter {min(progress.chapters_done + 1, progress.chapters_total)}/{progress.chapters_total}"
+        return [
+            f"📦 {say('Packing')} {bar}",
+            f"{page_count(progress.pages_done)} · {megabytes(progress.bytes)}",
+        ]
+    number, total = min(progress.chapters_done + 1, progress.chapters_total), progress.chapters_total
     pages = f"{progress.pages_total}{'' if progress.all_listed else '+'}"
-    lines = [f"⬇ Downloading {bar}", f"{chapter} · pages {progress.pages_done}/{pages}", _traffic(progress)]
+    where = say(
+        "chapter {chapter}/{chapters} · pages {page}/{pages}",
+        chapter=number,
+        chapters=total,
+        page=progress.pages_done,
+        pages=pages,
+    )
+    lines = [f"⬇ {say('Downloading')} {bar}", where, _traffic(progress)]
     if progress.resumed_at:
-        lines.append(f"↻ resumed at page {progress.resumed_at + 1} of {pages}")
+        lines.append(f"↻ {say('resumed at page {page} of {pages}', page=progress.resumed_at + 1, pages=pages)}")
     return lines
 
 
 def _traffic(progress: Progress) -> str:
     parts = [megabytes(progress.bytes)]
     if progress.bytes_per_second:
-        parts.append(f"{progress.bytes_per_second / 1e6:.1f} MB/s")
+        parts.append(say("{speed} MB/s", speed=f"{progress.bytes_per_second / 1e6:.1f}"))
     if progress.seconds_left:
-        parts.append(f"{duration(progress.seconds_left)} left")
+        parts.append(say("{time} left", time=duration(progress.seconds_left)))
     return " · ".join(parts)
 
 

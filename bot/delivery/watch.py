@@ -1,19 +1,21 @@
 """One watcher's way from the accepted request to the file in the chat."""
 
 import asyncio
-import hashlib
 import logging
 from contextlib import suppress
 from dataclasses import dataclass
 
 from aiogram import Bot
 from aiogram.exceptions import TelegramAPIError, TelegramMigrateToChat
+from aiogram.types import ReactionTypeEmoji
 
 from bot.delivery import status_message
+from bot.delivery.board import Boards
 from bot.delivery.courier import Courier, DeliveryError
 from bot.delivery.status_message import Upload
 from bot.delivery.trouble import Trouble, trouble
-from bot.editing import Screen, edit
+from bot.editing import Screen, digest, edit
+from bot.language import speaking
 from bot.memory.history import History
 from bot.memory.watchers import Watcher, Watchers
 from bot.pacing import Pacing
@@ -29,6 +31,8 @@ LOOK_SECONDS = 3.0
 """The record is looked at so often even when no event came."""
 TROUBLE_SECONDS = 15.0
 """Between two tries while Telegram is not well."""
+NODDED = "nodded"
+"""What `shown` is of a watcher whose request has a reaction and no status message."""
 ANSWER_SECONDS = 5.0
 """A bot that is told to stop waits so long for the answer to an upload; Telegram takes a while over large ones."""
 
@@ -44,6 +48,7 @@ class WatchTools:
     pacing: Pacing
     courier: Courier
     history: History
+    boards: Boards
 
     async def let_go(self, job_id: str) -> None:
         """Nobody waits for the job any more. A bot that is killed over it finds it among the released ones."""
@@ -70,11 +75,12 @@ class Watch:
                 log.warning("watcher %s: its job's record is gone", self._key)
                 await self._tools.watchers.remove(watcher)
                 return None
-            try:
-                followed_by = await self._tell(watcher, job)
-            except TelegramAPIError as error:
-                log.warning("chat %s: %s", watcher.chat_id, error)
-                followed_by = await self._meet(watcher, error)
+            with speaking(watcher.language):
+                try:
+                    followed_by = await self._tell(watcher, job)
+                except TelegramAPIError as error:
+                    log.warning("chat %s: %s", watcher.chat_id, error)
+                    followed_by = await self._meet(watcher, error)
             if followed_by:
                 return followed_by
         return None
@@ -138,14 +144,30 @@ class Watch:
         self._changed.clear()
 
     async def _show_running(self, watcher: Watcher, job: Job) -> None:
-        place = await self._tools.store.place(job.id) if job.state is JobState.QUEUED else None
-        screen = _for(watcher, status_message.running(job, place))
+        if await self._tools.boards.covers(watcher):
+            if watcher.message_id is None:
+                await self._nod(watcher)
+                return
+            screen = status_message.on_the_board(job, watcher)
+        else:
+            place = await self._tools.store.place(job.id) if job.state is JobState.QUEUED else None
+            screen = _for(watcher, status_message.running(job, place, watcher))
         if digest(screen) == watcher.shown:
             return
         if watcher.message_id is None:
             await self._send(watcher, screen)
         elif await self._tools.pacing.try_progress(watcher.chat_id):
             await self._edit(watcher, screen)
+
+    async def _nod(self, watcher: Watcher) -> None:
+        """Show that the request was seen, where a board tells the rest."""
+        if watcher.shown == NODDED or watcher.asked_in is None:
+            return
+        # A group may allow no reactions, and the board says it anyway.
+        with suppress(TelegramAPIError):
+            seen = ReactionTypeEmoji(emoji="👀")
+            await self._tools.bot.set_message_reaction(watcher.chat_id, watcher.asked_in, reaction=[seen])
+        await self._tools.watchers.update(watcher, shown=NODDED)
 
     async def _show(self, watcher: Watcher, screen: Screen) -> Watcher:
         """Show it whatever it takes: in the status message, or in a new one where there is none."""
@@ -164,7 +186,7 @@ class Watch:
             screen.text,
             message_thread_id=watcher.thread_id,
             reply_markup=screen.keyboard,
-            reply_parameters=watcher.reply_to_request,
+            reply_parameters=watcher.destination.reply,
             link_preview_options=screen.preview,
             disable_notification=True,
         )
@@ -182,6 +204,8 @@ class Watch:
     async def _deliver(self, watcher: Watcher, job: Job) -> None:
         async def announce(upload: Upload) -> None:
             nonlocal watcher
+            if watcher.shown == NODDED:
+                return  # the chat has little to spare: its own message comes with the end
             watcher = await self._show(watcher, status_message.uploading(job, upload))
 
         delivery = asyncio.create_task(self._tools.courier.deliver(watcher, job, announce))
@@ -240,9 +264,3 @@ class Watch:
 
 def _for(watcher: Watcher, screen: Screen) -> Screen:
     return status_message.in_private(screen) if watcher.redirected else screen
-
-
-def digest(screen: Screen) -> str:
-    """Two screens that show the same have the same."""
-    keyboard = screen.keyboard.model_dump_json() if screen.keyboard else ""
-    return hashlib.sha256(f"{screen.text}\0{keyboard}".encode()).hexdigest()[:16]

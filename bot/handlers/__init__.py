@@ -2,13 +2,14 @@
 
 from aiogram import Router
 
-from bot.handlers import admin, browse, download, errors, jobs, search, share, sources, start
+from bot.handlers import admin, browse, download, errors, jobs, search, settings, share, sources, start
 
 
 def routers() -> list[Router]:
     """New routers, in the order updates are offered to them: commands first, any other text last."""
-    return [
+    found = [
         share.router(),
+        settings.router(),
         start.router(),
         admin.router(),
         sources.router(),
@@ -18,3 +19,7 @@ def routers() -> list[Router]:
         search.router(),
         errors.router(),
     ]
+    for router in found:
+        # What is posted in a channel is asked in the channel's name.
+        router.channel_post.handlers.extend(router.message.handlers)
+    return found

@@ -7,11 +7,14 @@ from aiogram import Router
 from aiogram.filters import BaseFilter, Command, CommandObject
 from aiogram.types import Message
 
+from bot.callers import Caller
 from bot.delivery.desk import Canceller
 from bot.handlers.sources import source_line
+from bot.language import mark, say
 from bot.memory.bans import Bans
 from bot.memory.history import History
 from bot.memory.menus import Menus
+from bot.memory.preferences import Chosen
 from bot.memory.watchers import Watchers
 from bot.settings import BotSettings
 from bot.texts import megabytes, safe
@@ -20,13 +23,14 @@ from tasks.sources.registry import Sources
 from tasks.workspace import Workspace
 
 USER_ID = re.compile(r"[0-9]{1,19}")
-WHOM = "Whom? Send the command with a person's id, or as an answer to something they said."
-NOT_AN_ADMIN = "An admin can't be banned."
-BANNED = "{user} can't use me any more; what they had running was cancelled."
-LIFTED = "{user} can use me again."
-WAS_NOT = "{user} was not banned."
-FORGOTTEN = (
-    "Your downloads are cancelled, your menus are gone, and in a minute nothing about you is stored here any more."
+WHOM = mark("Whom? Send the command with a person's id, or as an answer to something they said.")
+NOT_AN_ADMIN = mark("An admin can't be banned.")
+BANNED = mark("{user} can't use me any more; what they had running was cancelled.")
+LIFTED = mark("{user} can use me again.")
+WAS_NOT = mark("{user} was not banned.")
+FORGOTTEN = mark(
+    "Your downloads are cancelled, your menus and settings are gone, "
+    "and in a minute nothing about you is stored here any more."
 )
 
 
@@ -42,8 +46,8 @@ def router() -> Router:
 class IsAdmin(BaseFilter):
     """Sent by one of ADMINS; to everybody else the command does not exist."""
 
-    async def __call__(self, message: Message, settings: BotSettings) -> bool:
-        return message.from_user is not None and message.from_user.id in settings.admins
+    async def __call__(self, _: Message, caller: Caller, settings: BotSettings) -> bool:
+        return caller.id in settings.admins
 
 
 async def ban(
@@ -56,21 +60,21 @@ async def ban(
 ) -> None:
     user_id = _whom(message, command)
     if user_id is None:
-        await message.reply(WHOM)
+        await message.reply(say(WHOM))
     elif user_id in settings.admins:
-        await message.reply(NOT_AN_ADMIN)
+        await message.reply(say(NOT_AN_ADMIN))
     else:
         await bans.ban(user_id)
-        await _cancel_all(user_id, watchers, canceller, "an admin")
-        await message.reply(BANNED.format(user=user_id))
+        await _leave_all(Caller(user_id, say("an admin")), watchers, canceller)
+        await message.reply(say(BANNED, user=user_id))
 
 
 async def unban(message: Message, command: CommandObject, bans: Bans) -> None:
     user_id = _whom(message, command)
     if user_id is None:
-        await message.reply(WHOM)
+        await message.reply(say(WHOM))
     else:
-        await message.reply((LIFTED if await bans.lift(user_id) else WAS_NOT).format(user=user_id))
+        await message.reply(say(LIFTED if await bans.lift(user_id) else WAS_NOT, user=user_id))
 
 
 def _whom(message: Message, command: CommandObject) -> int | None:
@@ -80,9 +84,9 @@ def _whom(message: Message, command: CommandObject) -> int | None:
     return replied.from_user.id if replied and replied.from_user and not replied.from_user.is_bot else None
 
 
-async def _cancel_all(user_id: int, watchers: Watchers, canceller: Canceller, by: str) -> None:
-    for watcher in await watchers.of_user(user_id):
-        await canceller.cancel(watcher, by)
+async def _leave_all(caller: Caller, watchers: Watchers, canceller: Canceller) -> None:
+    for watcher in await watchers.of_user(caller.id):
+        await canceller.leave(watcher, caller)
 
 
 async def stats(message: Message, store: JobStore, sources: Sources, settings: BotSettings) -> None:
@@ -90,27 +94,38 @@ async def stats(message: Message, store: JobStore, sources: Sources, settings: B
     free = await asyncio.to_thread(Workspace(settings).free_bytes)
     ends = {end: number for end, number in figures.ends.items() if number}
     failed = {end.partition(":")[2]: number for end, number in ends.items() if end.startswith("failed:")}
+    ready, cancelled = ends.get("ready", 0), ends.get("cancelled", 0)
     lines = [
-        "<b>Jobs</b>",
-        f"queued {figures.queued}, at work {figures.at_work}",
-        f"ready {ends.get('ready', 0)}, cancelled {ends.get('cancelled', 0)}, failed {sum(failed.values())}",
+        f"<b>{say('Jobs')}</b>",
+        say("queued {queued}, at work {working}", queued=figures.queued, working=figures.at_work),
+        say(
+            "ready {ready}, cancelled {cancelled}, failed {failed}",
+            ready=ready,
+            cancelled=cancelled,
+            failed=sum(failed.values()),
+        ),
         *(f"• {safe(code)}: {number}" for code, number in failed.items()),
-        "<b>Sources</b>",
+        f"<b>{say('Sources')}</b>",
         *await asyncio.gather(*(source_line(source) for source in sources.all())),
-        "<b>Disk</b>",
-        f"{megabytes(free)} free",
+        f"<b>{say('Disk')}</b>",
+        say("{size} free", size=megabytes(free)),
     ]
     await message.reply("\n".join(lines))
 
 
 async def forget(
-    message: Message, watchers: Watchers, canceller: Canceller, menus: Menus, history: History, store: JobStore
+    message: Message,
+    caller: Caller,
+    watchers: Watchers,
+    canceller: Canceller,
+    menus: Menus,
+    history: History,
+    chosen: Chosen,
+    store: JobStore,
 ) -> None:
-    user = message.from_user
-    if user is None:
-        return
-    await _cancel_all(user.id, watchers, canceller, user.full_name)
-    await menus.forget(user.id)
-    await history.forget(user.id)
-    await store.forget(f"telegram:{user.id}")
-    await message.reply(FORGOTTEN)
+    await _leave_all(caller, watchers, canceller)
+    await menus.forget(caller.id)
+    await history.forget(caller.id)
+    await chosen.forget(caller.id)
+    await store.forget(f"telegram:{caller.id}")
+    await message.reply(say(FORGOTTEN))

@@ -1,31 +1,61 @@
 """From a search result to picked chapters: the title card and the picker."""
 
-from collections.abc import Set as AbstractSet
+from collections.abc import Iterable
 from typing import Literal
 
-from aiogram import F, Router
+from aiogram import Bot, F, Router
 from aiogram.filters import BaseFilter
 from aiogram.types import CallbackQuery, Message
 
-from bot import keyboards, selection
-from bot.callbacks import NoAction, OpenResult, PickChapters, PickRange, PickWhat, ShowCard, ShowChapters, ToggleChapter
+from bot import editions, keyboards, selection
+from bot.callbacks import (
+    Edition,
+    NoAction,
+    OpenResult,
+    PickChapters,
+    PickEdition,
+    PickRange,
+    PickWhat,
+    ShowCard,
+    ShowChapters,
+    ShowEditions,
+    ShowPages,
+    ToggleChapter,
+)
+from bot.callers import Caller
+from bot.destination import Destination
 from bot.editing import Editor, Screen
 from bot.handlers.menu_access import PressRefused, open_menu, spot_of
+from bot.handlers.quiet import nod
+from bot.language import language_name, many, mark, say
 from bot.memory.menus import Menus, Picker, Results
-from bot.memory.shared import Shared
+from bot.memory.preferences import Chosen, Preferences
+from bot.memory.shared import Errand, Shared
 from bot.middlewares import Answer
-from bot.texts import count, megabytes, safe, sentence
+from bot.settings import BotSettings
+from bot.texts import megabytes, safe, sentence
 from tasks.archives.names import chapter_range
-from tasks.errors import SourceError
+from tasks.errors import ManhwaError, SourceError
 from tasks.jobs.store import JobStore
-from tasks.models import Manga, MangaDetails
+from tasks.models import Manga, MangaDetails, Rating
 from tasks.sources.registry import Sources
 
-PICK = "Pick chapters, or answer with <code>1-5, 8, 12.5, latest 3, vol 2</code>"
-RANGE_FIRST = "Press the first chapter of the range …"
-RANGE_LAST = "Range from {first}: press the last chapter …"
-NOT_UNDERSTOOD = "I don't understand “{part}”. Write it like <code>1-5, 8, 12.5, latest 3, vol 2</code>."
-NO_SUCH_CHAPTER = "No chapter of “{title}” has such a number."
+EXAMPLE = "<code>1-5, 8, 12.5, latest 3, vol 2</code>"
+NOT_ALLOWED = mark("Titles of this kind are not allowed in this group.")
+NOT_HERE = mark("The source has no pages of this chapter.")
+STATUS = {
+    "ongoing": mark("ongoing"),
+    "completed": mark("completed"),
+    "hiatus": mark("on hiatus"),
+    "cancelled": mark("discontinued"),
+}
+RATINGS = {
+    Rating.SAFE: mark("safe"),
+    Rating.SUGGESTIVE: mark("suggestive"),
+    Rating.EROTICA: mark("erotica"),
+    Rating.PORNOGRAPHIC: mark("pornographic"),
+}
+MOST_FALLBACKS = 4
 
 
 def router() -> Router:
@@ -33,6 +63,9 @@ def router() -> Router:
     routes.callback_query.register(open_result, OpenResult.filter())
     routes.callback_query.register(show_card, ShowCard.filter())
     routes.callback_query.register(show_chapters, ShowChapters.filter())
+    routes.callback_query.register(show_pages, ShowPages.filter())
+    routes.callback_query.register(show_editions, ShowEditions.filter())
+    routes.callback_query.register(pick_edition, PickEdition.filter())
     routes.callback_query.register(toggle_chapter, ToggleChapter.filter())
     routes.callback_query.register(pick_chapters, PickChapters.filter())
     routes.callback_query.register(pick_range, PickRange.filter())
@@ -44,19 +77,19 @@ def router() -> Router:
 class AnswersPicker(BaseFilter):
     """A text that picks chapters: an answer to a picker, or in private a selection while a picker is open."""
 
-    async def __call__(self, message: Message, menus: Menus) -> bool | dict[str, Picker]:
-        picker_id = await _picker_meant(message, menus)
+    async def __call__(self, message: Message, caller: Caller, menus: Menus) -> bool | dict[str, Picker]:
+        picker_id = await _picker_meant(message, caller, menus)
         picker = await menus.get(picker_id, Picker) if picker_id else None
-        if picker is None or message.from_user is None or picker.owner != message.from_user.id:
+        if picker is None or picker.owner != caller.id:
             return False
         return {"picker": picker}
 
 
-async def _picker_meant(message: Message, menus: Menus) -> str | None:
+async def _picker_meant(message: Message, caller: Caller, menus: Menus) -> str | None:
     if message.reply_to_message:
         return await menus.picker_at(message.chat.id, message.reply_to_message.message_id)
-    if message.chat.type == "private" and selection.looks_like_selection(message.text or "") and message.from_user:
-        return await menus.picker_of(message.chat.id, message.from_user.id)
+    if message.chat.type == "private" and selection.looks_like_selection(message.text or ""):
+        return await menus.picker_of(message.chat.id, caller.id)
     return None
 
 
@@ -66,64 +99,168 @@ async def open_result(
     menus: Menus,
     sources: Sources,
     shared: Shared,
+    settings: BotSettings,
+    preferences: Preferences,
     editor: Editor,
     answer: Answer,
 ) -> None:
     results = await open_menu(menus, callback_data.menu, Results, query)
     spot = spot_of(query)
-    if callback_data.place >= len(results.mangas):
-        raise PressRefused("That result is not there any more. Send /search again.")
+    if not 0 <= callback_data.place < len(results.mangas):
+        raise PressRefused(say("That result is not there any more. Send /search again."))
     manga = results.mangas[callback_data.place]
     # The source may take longer than a press can wait for its answer.
-    await answer.now("Opening …")
+    await answer.now(say("Opening …"))
     try:
         details = await sources.get(manga.source).details(manga.id)
     except SourceError as error:
         editor.show_once(spot, Screen(not_opened(manga, error), keyboards.results(results, 0)))
         return
-    picker = await new_picker(details, results.owner, menus, shared, results.id)
-    editor.show_once(spot, card_screen(picker))
+    # Some sources rate a title only where they find it.
+    details = details.model_copy(
+        update={"manga": details.manga.model_copy(update={"rating": details.manga.rating or manga.rating})}
+    )
+    picker = await new_picker(details, results.owner, preferences, menus, shared, results=results.id)
+    editor.show_once(spot, await pressed_card(query, picker, shared, settings))
 
 
 async def new_picker(
-    details: MangaDetails, owner: int, menus: Menus, shared: Shared, results: str | None = None
+    details: MangaDetails,
+    owner: int,
+    preferences: Preferences,
+    menus: Menus,
+    shared: Shared,
+    *,
+    results: str | None = None,
+    destination: Destination | None = None,
+    destination_name: str = "",
 ) -> Picker:
-    """A picker of the title for that person; its `Share` button works from now on."""
+    """A picker of the title for that person, with the language and group they prefer; its `Share` button works from now on."""
     await shared.remember_title(details.manga)
-    picker = Picker(id=menus.new_id(), owner=owner, details=details, results=results)
+    languages, wanted = editions.languages(details.chapters), preferences.chapter_language
+    language = wanted if wanted in languages else next(iter(languages), None)
+    groups = editions.groups(details.chapters, language)
+    picker = Picker(
+        id=menus.new_id(),
+        owner=owner,
+        details=details,
+        results=results,
+        language=language,
+        instead_of=wanted if language != wanted else None,
+        group=next((group for group in preferences.groups if group in groups), None),
+        destination=destination,
+        destination_name=destination_name,
+    )
     await menus.save(picker)
     return picker
 
 
-def not_opened(manga: Manga, error: SourceError) -> str:
+def not_opened(manga: Manga, error: ManhwaError) -> str:
     """Why the title can't be shown, as HTML."""
     return f"⚠ {safe(manga.title)}: {safe(sentence(error.code, error.detail), 300)}"
 
 
-async def show_card(query: CallbackQuery, callback_data: ShowCard, menus: Menus, editor: Editor) -> None:
+async def show_card(
+    query: CallbackQuery, callback_data: ShowCard, menus: Menus, shared: Shared, settings: BotSettings, editor: Editor
+) -> None:
     picker = await open_menu(menus, callback_data.menu, Picker, query)
-    editor.show_once(spot_of(query), card_screen(picker))
+    editor.show_once(spot_of(query), await pressed_card(query, picker, shared, settings))
+
+
+async def pressed_card(query: CallbackQuery, picker: Picker, shared: Shared, settings: BotSettings) -> Screen:
+    """The card in the message of a pressed button."""
+    if not isinstance(query.message, Message) or query.bot is None:
+        return card_screen(picker, "")
+    return await card(query.bot, query.message, picker, shared, settings)
+
+
+async def card(bot: Bot, where: Message, picker: Picker, shared: Shared, settings: BotSettings) -> Screen:
+    """The card for the chat of that message; in a group it leads to picking in private as well."""
+    username = (await bot.me()).username or ""
+    # Where not everybody may use the bot in private, a group's people might be turned away there.
+    if where.chat.type not in {"group", "supergroup"} or settings.allowed_chats:
+        return card_screen(picker, username, group_too=where.chat.type == "private" and picker.destination is None)
+    asked_in = where.reply_to_message or where
+    errand = Errand(manga=picker.details.manga, destination=Destination.of(where, asked_in.message_id))
+    return card_screen(picker, username, errand=await shared.new_errand(errand))
 
 
 async def show_chapters(
     query: CallbackQuery, callback_data: ShowChapters, menus: Menus, editor: Editor, store: JobStore
 ) -> None:
     picker = await open_menu(menus, callback_data.menu, Picker, query)
-    chat_id, message_id = spot_of(query)
-    await menus.opened(picker, chat_id, message_id)
-    _show_picker(editor, (chat_id, message_id), menus, store, picker, callback_data.page)
+    spot = spot_of(query)
+    await menus.opened(picker, *spot)
+    _show_picker(editor, spot, menus, store, picker, callback_data.page)
+
+
+async def show_pages(query: CallbackQuery, callback_data: ShowPages, menus: Menus, editor: Editor) -> None:
+    picker = await open_menu(menus, callback_data.menu, Picker, query)
+    editor.show_once(spot_of(query), Screen(f"{_head(picker)}\n{say('Jump to:')}", keyboards.pages(picker)))
+
+
+async def show_editions(query: CallbackQuery, callback_data: ShowEditions, menus: Menus, editor: Editor) -> None:
+    picker = await open_menu(menus, callback_data.menu, Picker, query)
+    if callback_data.what is Edition.LANGUAGE:
+        screen = Screen(f"{_head(picker)}\n{say('Chapters in which language?')}", keyboards.languages(picker))
+    else:
+        asked = say("Whose chapters first? Where a group has none, another one's are taken, and named.")
+        screen = Screen(f"{_head(picker)}\n{asked}", keyboards.groups(picker))
+    editor.show_once(spot_of(query), screen)
+
+
+async def pick_edition(
+    query: CallbackQuery,
+    callback_data: PickEdition,
+    menus: Menus,
+    chosen: Chosen,
+    editor: Editor,
+    store: JobStore,
+) -> None:
+    picker = await open_menu(menus, callback_data.menu, Picker, query)
+    changed = await _with_edition(picker, callback_data, chosen)
+    # What was picked stays picked, by its number.
+    labels = {picker.chapters[place].label for place in picker.available(await menus.picked(picker.id))}
+    places = [place for place, chapter in enumerate(changed.chapters) if chapter.label in labels]
+    await menus.save(changed, picked=changed.available(places))
+    _show_picker(editor, spot_of(query), menus, store, changed, 0)
+
+
+async def _with_edition(picker: Picker, pressed: PickEdition, chosen: Chosen) -> Picker:
+    chapters = picker.details.chapters
+    names = (
+        editions.languages(chapters) if pressed.what is Edition.LANGUAGE else editions.groups(chapters, picker.language)
+    )
+    if pressed.place >= len(names):
+        raise PressRefused(say("There is no such choice."))
+    if pressed.what is Edition.LANGUAGE:
+        language = names[max(0, pressed.place)]
+        await chosen.choose(picker.owner, chapter_language=language)
+        group = picker.group if picker.group in editions.groups(chapters, language) else None
+        return _renewed(picker, language=language, instead_of=None, group=group)
+    if pressed.place < 0:
+        return _renewed(picker, group=None)
+    await chosen.prefer_group(picker.owner, names[pressed.place])
+    return _renewed(picker, group=names[pressed.place])
+
+
+def _renewed(picker: Picker, **fields: str | None) -> Picker:
+    # Not model_copy: it would copy the list of offered chapters as well, which depends on these fields.
+    return Picker.model_validate(picker.model_dump() | fields)
 
 
 async def toggle_chapter(
     query: CallbackQuery, callback_data: ToggleChapter, menus: Menus, editor: Editor, store: JobStore
 ) -> None:
     picker = await open_menu(menus, callback_data.menu, Picker, query)
-    spot = spot_of(query)
-    if callback_data.place >= len(picker.chapters):
-        raise PressRefused("That chapter is not in this list.")
-    if not await menus.range_takes(picker.id, callback_data.place):
-        await menus.toggle(picker.id, callback_data.place)
-    _show_picker(editor, spot, menus, store, picker, callback_data.place // keyboards.CHAPTERS_ON_A_PAGE)
+    spot, place = spot_of(query), callback_data.place
+    if not 0 <= place < len(picker.chapters):
+        raise PressRefused(say("That chapter is not in this list."))
+    if not picker.chapters[place].available:
+        raise PressRefused(say(NOT_HERE))
+    if not await menus.range_takes(picker.id, place):
+        await menus.toggle(picker.id, place)
+    _show_picker(editor, spot, menus, store, picker, place // keyboards.CHAPTERS_ON_A_PAGE)
 
 
 async def pick_chapters(
@@ -131,16 +268,18 @@ async def pick_chapters(
 ) -> None:
     picker = await open_menu(menus, callback_data.menu, Picker, query)
     spot = spot_of(query)
-    everything, page = range(len(picker.chapters)), callback_data.page
-    places = {
+    everything = sorted(picker.available(range(len(picker.chapters))))
+    first = callback_data.page * keyboards.CHAPTERS_ON_A_PAGE
+    page = range(first, first + keyboards.CHAPTERS_ON_A_PAGE)
+    places: Iterable[int] = {
         PickWhat.ALL: everything,
         PickWhat.LATEST: everything[-1:],
-        PickWhat.NONE: everything[:0],
-        PickWhat.PAGE: everything[page * keyboards.CHAPTERS_ON_A_PAGE :][: keyboards.CHAPTERS_ON_A_PAGE],
+        PickWhat.NONE: [],
+        PickWhat.PAGE: picker.available(page),
     }[callback_data.what]
     kept = await menus.picked(picker.id) if callback_data.what is PickWhat.PAGE else set()
     await menus.pick(picker.id, kept.union(places))
-    _show_picker(editor, spot, menus, store, picker, page)
+    _show_picker(editor, spot, menus, store, picker, callback_data.page)
 
 
 async def pick_range(
@@ -155,17 +294,32 @@ async def no_action(query: CallbackQuery) -> None:
     """The page number between the arrows."""
 
 
-async def typed_selection(message: Message, picker: Picker, menus: Menus, store: JobStore) -> None:
+async def typed_selection(message: Message, picker: Picker, menus: Menus, store: JobStore, editor: Editor) -> None:
     try:
-        places = selection.parse(message.text or "", picker.chapters)
+        named = selection.parse(message.text or "", picker.chapters)
     except selection.SelectionError as error:
-        await message.reply(NOT_UNDERSTOOD.format(part=safe(error.part, 60)))
+        text = say("I don't understand “{part}”. Write it like {example}.", part=safe(error.part, 60), example=EXAMPLE)
+        await message.reply(text)
         return
+    places = picker.available(named)
     if not places:
-        await message.reply(NO_SUCH_CHAPTER.format(title=safe(picker.details.manga.title, 100)))
+        title = safe(picker.details.manga.title, 100)
+        none = say("No chapter of “{title}” has such a number.", title=title)
+        await message.reply(say(NOT_HERE) if named else none)
         return
     await menus.pick(picker.id, places)
     page = min(places) // keyboards.CHAPTERS_ON_A_PAGE
+    if message.reply_to_message and message.chat.type != "private":
+        _show_picker(editor, (message.chat.id, message.reply_to_message.message_id), menus, store, picker, page)
+        await nod(message, "👌", say("Picked."))
+        return
+    await send_picker(message, picker, places, menus, store, page)
+
+
+async def send_picker(
+    message: Message, picker: Picker, places: set[int], menus: Menus, store: JobStore, page: int = 0
+) -> None:
+    """The picker with these places picked, as an answer to the message."""
     screen = picker_screen(picker, places, page, chapter_bytes=await store.usual_chapter_bytes())
     sent = await message.reply(screen.text, reply_markup=screen.keyboard, link_preview_options=screen.preview)
     await menus.opened(picker, sent.chat.id, sent.message_id)
@@ -176,14 +330,14 @@ def _show_picker(
 ) -> None:
     async def screen() -> Screen:
         picked, begun = await menus.picked(picker.id), await menus.range_begun(picker.id)
-        return picker_screen(picker, picked, page, begun, await store.usual_chapter_bytes())
+        return picker_screen(picker, picker.available(picked), page, begun, await store.usual_chapter_bytes())
 
     editor.show(spot, screen)
 
 
 def picker_screen(
     picker: Picker,
-    picked: AbstractSet[int],
+    picked: set[int],
     page: int,
     range_begun: Literal["no", "first"] | int = "no",
     chapter_bytes: int = 0,
@@ -192,42 +346,71 @@ def picker_screen(
 
     `chapter_bytes` is what a chapter usually takes; 0 = not known.
     """
-    title = f"📖 <b>{safe(picker.details.manga.title, 120)}</b>"
-    labels = [picker.chapters[place].label for place in sorted(picked) if place < len(picker.chapters)]
-    size = f" · about {megabytes(len(labels) * chapter_bytes)}" if chapter_bytes else ""
-    chosen = f"Picked {len(labels)}: {safe(chapter_range(labels), 200)}{size}" if labels else PICK
-    return Screen(
-        f"{title} · {count(len(picker.chapters), 'chapter', 'chapters')}\n{chosen}{_range_line(picker, range_begun)}",
-        keyboards.picker(picker, set(picked), page, in_range=range_begun != "no"),
-    )
+    pages = keyboards.page_count(len(picker.chapters), keyboards.CHAPTERS_ON_A_PAGE)
+    lines = [_head(picker), *_picked_lines(picker, picked, chapter_bytes), *_range_lines(picker, range_begun)]
+    keyboard = keyboards.picker(picker, picked, max(0, min(page, pages - 1)), in_range=range_begun != "no")
+    return Screen("\n".join(lines), keyboard)
 
 
-def _range_line(picker: Picker, begun: Literal["no", "first"] | int) -> str:
+def _head(picker: Picker) -> str:
+    chapters = many("{number} chapter", "{number} chapters", len(picker.chapters))
+    head = f"📖 <b>{safe(picker.details.manga.title, 120)}</b> · {chapters}"
+    if picker.instead_of and picker.language:
+        wanted, language = language_name(picker.instead_of), language_name(picker.language)
+        head += "\n" + say("Nothing in {wanted}: these are in {language}.", wanted=wanted, language=language)
+    if picker.destination:
+        head += "\n↪ " + say("For {name}", name=safe(picker.destination_name, 60))
+    return head
+
+
+def _picked_lines(picker: Picker, picked: set[int], chapter_bytes: int) -> list[str]:
+    chapters = [picker.chapters[place] for place in sorted(picked)]
+    if not chapters:
+        return [say("Pick chapters, or answer with {example}", example=EXAMPLE)]
+    labels = safe(chapter_range([chapter.label for chapter in chapters]), 200)
+    line = say("Picked {count}: {chapters}", count=len(chapters), chapters=labels)
+    if chapter_bytes:
+        line += " · " + say("about {size}", size=megabytes(len(chapters) * chapter_bytes))
+    lines = [line]
+    for group, others in list(editions.fallbacks(chapters, picker.group).items())[:MOST_FALLBACKS]:
+        lines.append(say("Of {group}: {chapters}", group=safe(group, 60), chapters=safe(chapter_range(others), 80)))
+    return lines
+
+
+def _range_lines(picker: Picker, begun: Literal["no", "first"] | int) -> list[str]:
     if begun == "no":
-        return ""
-    return "\n" + (RANGE_FIRST if begun == "first" else RANGE_LAST.format(first=safe(picker.chapters[begun].label, 40)))
+        return []
+    if begun == "first":
+        return [say("Press the first chapter of the range …")]
+    return [say("Range from {first}: press the last chapter …", first=safe(picker.chapters[begun].label, 40))]
 
 
-def card_screen(picker: Picker) -> Screen:
+def card_screen(picker: Picker, username: str, *, errand: str = "", group_too: bool = False) -> Screen:
     """What is known of the title, with its cover as the link preview."""
     manga = picker.details.manga
-    lines = [f"<b>{safe(manga.title)}</b>", *_facts(picker.details)]
+    title = f"<b>{safe(manga.title)}</b>"
+    if manga.url and manga.url.startswith(("http://", "https://")):
+        title = f'<a href="{safe(manga.url, 500).replace(chr(34), "%22")}">{title}</a>'
+    lines = [title, *_facts(picker)]
     if manga.description:
         lines.append(f"\n{safe(manga.description, 500)}")
     if not picker.chapters:
-        lines.append("\nThe source has no chapters of it.")
-    return Screen("\n".join(lines), keyboards.card(picker), manga.cover_url)
+        lines.append(f"\n{say('The source has no chapters of it.')}")
+    keyboard = keyboards.card(picker, username, errand=errand, group_too=group_too)
+    return Screen("\n".join(lines), keyboard, manga.cover_url)
 
 
-def _facts(details: MangaDetails) -> list[str]:
-    manga = details.manga
+def _facts(picker: Picker) -> list[str]:
+    manga, chapters = picker.details.manga, picker.details.chapters
+    languages = editions.languages(chapters) or list(manga.languages)
     facts = {
-        "Also": ", ".join(manga.alt_titles[:3]),
-        "Authors": ", ".join(manga.authors),
-        "Year": str(manga.year or ""),
-        "Status": manga.status,
-        "Languages": ", ".join(manga.languages),
-        "Chapters": str(len(details.chapters)),
-        "Source": manga.source,
+        say("Also"): ", ".join(manga.alt_titles[:3]),
+        say("Authors"): ", ".join(manga.authors),
+        say("Year"): str(manga.year or ""),
+        say("Status"): say(STATUS[manga.status]) if manga.status in STATUS else manga.status,
+        say("Languages"): ", ".join(language_name(code) for code in languages[:8]),
+        say("Rating"): say(RATINGS[manga.rating]) if manga.rating and manga.rating is not Rating.SAFE else "",
+        say("Chapters"): str(len(picker.chapters)),
+        say("Source"): manga.source,
     }
     return [f"{name}: {safe(value)}" for name, value in facts.items() if value]

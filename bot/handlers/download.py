@@ -1,37 +1,43 @@
-"""`Download (N)`, `/download` and `Retry`: requests go to the queue, and a status message follows them."""
+"""`Download (N)`, `/download`, `Retry` and `/history`: requests go to the queue, and a status message follows them."""
 
 import shlex
+from collections.abc import Sequence
 
-from aiogram import Router
+from aiogram import Bot, Router
 from aiogram.filters import Command, CommandObject
 from aiogram.types import CallbackQuery, Message
 
 from bot import keyboards
 from bot.callbacks import DownloadPicked, FetchMissing, GetAgain, RetryJob
+from bot.callers import Caller
 from bot.delivery.desk import Desk, Taken
-from bot.handlers.menu_access import PressRefused, open_menu
+from bot.delivery.status_message import what
+from bot.destination import Destination
+from bot.handlers.menu_access import TOO_OLD, PressRefused, is_member, open_menu
+from bot.handlers.quiet import nod
+from bot.language import mark, say
 from bot.memory.history import History
 from bot.memory.menus import Menus, Picker
+from bot.memory.preferences import Preferences
 from bot.middlewares import Answer
 from bot.settings import BotSettings
 from bot.texts import safe, sentence
-from tasks.archives.names import chapter_range
 from tasks.errors import ManhwaError, NotFound, RequestError, TooManyChapters
 from tasks.jobs.job import Job
 from tasks.jobs.store import JobStore
-from tasks.models import LONGEST_ID, DownloadRequest
+from tasks.models import LONGEST_ID, ArchiveFormat, Chapter, DownloadRequest, Manga, Quality
 from tasks.sources.registry import Sources
 
-USAGE = (
+USAGE = mark(
     "Send /download, a source and chapter ids: <code>/download demo lantern-1 lantern-2</code>. /sources lists sources."
 )
-PICK_FIRST = "Pick at least one chapter first."
-NOTHING_YET = "Nothing was delivered here yet."
+TOO_LONG_AGO = mark("That is too long ago. Send /search to find it again.")
 MOST_SHOWN = 10
 TAKEN = {
-    Taken.STARTED: "On its way.",
-    Taken.ALREADY: "That is on its way already.",
-    Taken.SENT: "Here it is.",
+    Taken.STARTED: mark("On its way."),
+    Taken.JOINED: mark("That is on its way already; you wait for it as well."),
+    Taken.ALREADY: mark("That is on its way already."),
+    Taken.SENT: mark("Here it is."),
 }
 
 
@@ -46,95 +52,129 @@ def router() -> Router:
     return routes
 
 
+def request_for(
+    manga: Manga, chapters: Sequence[Chapter], preferences: Preferences, settings: BotSettings
+) -> DownloadRequest:
+    """A request for these chapters, in the form that was chosen."""
+    return DownloadRequest(
+        source=manga.source,
+        title=manga.title,
+        manga_id=manga.id,
+        chapters=tuple(chapters),
+        format=preferences.format or ArchiveFormat.ZIP,
+        quality=preferences.quality or Quality.ORIGINAL,
+        split=preferences.split or False,
+        part_limit=settings.upload_limit,
+    )
+
+
 async def download_picked(
     query: CallbackQuery,
     callback_data: DownloadPicked,
+    bot: Bot,
+    caller: Caller,
+    preferences: Preferences,
     menus: Menus,
     desk: Desk,
     settings: BotSettings,
     answer: Answer,
 ) -> None:
     picker = await open_menu(menus, callback_data.menu, Picker, query)
-    picked = sorted(await menus.picked(picker.id))
+    picked = sorted(picker.available(await menus.picked(picker.id)))
     if not picked:
-        raise PressRefused(PICK_FIRST)
-    manga = picker.details.manga
-    request = DownloadRequest(
-        source=manga.source,
-        title=manga.title,
-        manga_id=manga.id,
-        chapters=tuple(picker.chapters[place] for place in picked if place < len(picker.chapters)),
-        part_limit=settings.upload_limit,
-    )
-    await _take_press(query, request, desk, answer)
+        raise PressRefused(say("Pick at least one chapter first."))
+    chapters = [picker.chapters[place] for place in picked]
+    request = request_for(picker.details.manga, chapters, preferences, settings)
+    if picker.destination is None:
+        await _take_press(query, request, caller, desk, answer)
+        return
+    # They may have left the group since they began.
+    if not await is_member(bot, picker.destination.chat_id, caller.id):
+        raise PressRefused(say("You are not in that group."))
+    if await _take(request, picker.destination, caller, desk) is Taken.ALREADY:
+        raise PressRefused(say(TAKEN[Taken.ALREADY]))
+    await answer.now(say("It comes to {name}.", name=picker.destination_name), alert=True)
 
 
-async def retry_job(query: CallbackQuery, callback_data: RetryJob, store: JobStore, desk: Desk, answer: Answer) -> None:
+async def retry_job(
+    query: CallbackQuery, callback_data: RetryJob, caller: Caller, store: JobStore, desk: Desk, answer: Answer
+) -> None:
     job = await _ended_job(callback_data.job, store)
-    await _take_press(query, job.request, desk, answer)
+    await _take_press(query, job.request, caller, desk, answer)
 
 
 async def fetch_missing(
-    query: CallbackQuery, callback_data: FetchMissing, store: JobStore, desk: Desk, answer: Answer
+    query: CallbackQuery, callback_data: FetchMissing, caller: Caller, store: JobStore, desk: Desk, answer: Answer
 ) -> None:
     job = await _ended_job(callback_data.job, store)
-    await _take_press(query, job.missing_request() or job.request, desk, answer)
+    await _take_press(query, job.missing_request() or job.request, caller, desk, answer)
 
 
 async def list_history(message: Message, history: History) -> None:
     """In private what the person got anywhere, in a group what the group got."""
     requests = await history.of(message.chat.id, MOST_SHOWN)
     if not requests:
-        await message.reply(NOTHING_YET)
+        await message.reply(say("Nothing was delivered here yet."))
         return
-    lines = [
-        f"{number}. <b>{safe(request.title, 100)}</b> · ch {safe(chapter_range([c.label for c in request.chapters]), 80)}"
-        for number, request in enumerate(requests, start=1)
-    ]
+    lines = [f"{number}. {what(request, 100)}" for number, request in enumerate(requests, start=1)]
     await message.reply("\n".join(lines), reply_markup=keyboards.get_again(requests))
 
 
 async def get_again(
-    query: CallbackQuery, callback_data: GetAgain, history: History, desk: Desk, answer: Answer
+    query: CallbackQuery, callback_data: GetAgain, caller: Caller, history: History, desk: Desk, answer: Answer
 ) -> None:
     request = await history.request(callback_data.request)
     if request is None:
-        raise PressRefused("That is too long ago. Send /search to find it again.")
-    await _take_press(query, request, desk, answer)
+        raise PressRefused(say(TOO_LONG_AGO))
+    await _take_press(query, request, caller, desk, answer)
 
 
 async def _ended_job(job_id: str, store: JobStore) -> Job:
     job = await store.read(job_id)
     if job is None:
-        raise PressRefused("That download is too long ago. Send /search to find it again.")
+        raise PressRefused(say(TOO_LONG_AGO))
     return job
 
 
-async def _take_press(query: CallbackQuery, request: DownloadRequest, desk: Desk, answer: Answer) -> None:
+async def _take_press(
+    query: CallbackQuery, request: DownloadRequest, caller: Caller, desk: Desk, answer: Answer
+) -> None:
     if not isinstance(query.message, Message):
-        raise PressRefused("This message is too old. Send /search to open a new one.")
+        raise PressRefused(say(TOO_OLD))
     # What answers to the person's own words tells them so; a menu does, unless those were deleted.
     asked_in = query.message.reply_to_message or query.message
+    taken = await _take(request, Destination.of(query.message, asked_in.message_id), caller, desk)
+    await answer.now(say(TAKEN[taken]))
+
+
+async def _take(request: DownloadRequest, to: Destination, caller: Caller, desk: Desk) -> Taken:
     try:
-        taken = await desk.take(request, query.message, asked_in.message_id, query.from_user)
+        return await desk.take(request, to, caller)
     except RequestError as error:
         raise PressRefused(sentence(error.code, error.detail)) from error
-    await answer.now(TAKEN[taken])
 
 
 async def download_command(
-    message: Message, command: CommandObject, sources: Sources, desk: Desk, settings: BotSettings
+    message: Message,
+    command: CommandObject,
+    caller: Caller,
+    preferences: Preferences,
+    sources: Sources,
+    desk: Desk,
+    settings: BotSettings,
 ) -> None:
     words = _words(command.args or "")
-    if len(words) < 2 or message.from_user is None:
-        await message.reply(USAGE)
+    if len(words) < 2:
+        await message.reply(say(USAGE))
         return
     try:
-        request = await _request(words[0], words[1:], sources, settings)
-        if await desk.take(request, message, message.message_id, message.from_user) is Taken.ALREADY:
-            await message.reply(TAKEN[Taken.ALREADY])
+        request = await _request(words[0], words[1:], preferences, sources, settings)
+        taken = await desk.take(request, Destination.of(message, message.message_id), caller)
     except ManhwaError as error:
         await message.reply(safe(sentence(error.code, error.detail), 500))
+        return
+    if taken in {Taken.ALREADY, Taken.JOINED}:
+        await nod(message, "👀", say(TAKEN[taken]))
 
 
 def _words(text: str) -> list[str]:
@@ -145,7 +185,9 @@ def _words(text: str) -> list[str]:
         return text.split()
 
 
-async def _request(source_name: str, ids: list[str], sources: Sources, settings: BotSettings) -> DownloadRequest:
+async def _request(
+    source_name: str, ids: list[str], preferences: Preferences, sources: Sources, settings: BotSettings
+) -> DownloadRequest:
     source = sources.get(source_name)
     unique = list(dict.fromkeys(ids))
     # Before the source is asked for each of them.
@@ -154,10 +196,4 @@ async def _request(source_name: str, ids: list[str], sources: Sources, settings:
     if any(len(one) > LONGEST_ID for one in unique):
         raise NotFound(source=source.name)
     details = await source.locate(unique)
-    return DownloadRequest(
-        source=source.name,
-        title=details.manga.title,
-        manga_id=details.manga.id,
-        chapters=details.chapters,
-        part_limit=settings.upload_limit,
-    )
+    return request_for(details.manga, details.chapters, preferences, settings)

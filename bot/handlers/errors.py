@@ -9,13 +9,14 @@ from aiogram.types import CallbackQuery, ErrorEvent
 from redis.exceptions import RedisError
 
 from bot.handlers.menu_access import PressRefused
+from bot.language import mark, say
 from bot.middlewares import Answer
 
 log = logging.getLogger(__name__)
 
-OUTDATED = "This button is outdated. Send /search to open a new menu."
-BUSY = "I can't reach my memory right now. Try again in a minute."
-OUR_MISTAKE = "Something went wrong. Try again; if it stays, tell the operator this number: {number}"
+OUTDATED = mark("This button is outdated. Send /search to open a new menu.")
+BUSY = mark("I can't reach my memory right now. Try again in a minute.")
+OUR_MISTAKE = mark("Something went wrong. Try again; if it stays, tell the operator this number: {number}")
 
 
 def router() -> Router:
@@ -27,7 +28,7 @@ def router() -> Router:
 
 
 async def unknown_button(_: CallbackQuery, answer: Answer) -> None:
-    await answer.now(OUTDATED, alert=True)
+    await answer.now(say(OUTDATED), alert=True)
 
 
 async def refused(event: ErrorEvent) -> None:
@@ -38,8 +39,9 @@ async def refused(event: ErrorEvent) -> None:
 async def failed(event: ErrorEvent) -> None:
     number = secrets.token_hex(3)
     log.error("update %s failed (%s)", event.update.update_id, number, exc_info=event.exception)
-    text = BUSY if isinstance(event.exception, RedisError) else OUR_MISTAKE.format(number=number)
+    text = say(BUSY) if isinstance(event.exception, RedisError) else say(OUR_MISTAKE, number=number)
+    message = event.update.message or event.update.channel_post
     if event.update.callback_query:
         await Answer(event.update.callback_query).now(text, alert=True)
-    elif event.update.message:
-        await event.update.message.reply(text)
+    elif message:
+        await message.reply(text)

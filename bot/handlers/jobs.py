@@ -1,25 +1,30 @@
-"""`/jobs`, `/cancel` and the `Cancel` buttons."""
+"""`/jobs`, `/cancel`, and the `Cancel` and `Join` buttons."""
 
 from aiogram import Bot, Router
-from aiogram.enums import ChatMemberStatus
 from aiogram.filters import Command
 from aiogram.types import CallbackQuery, Message
 
 from bot import keyboards
-from bot.callbacks import CancelJob
-from bot.delivery.desk import Canceller
-from bot.handlers.menu_access import PressRefused, spot_of
+from bot.callbacks import CancelJob, JoinJob
+from bot.callers import Caller
+from bot.delivery.desk import Canceller, Desk
+from bot.delivery.status_message import brief
+from bot.handlers.menu_access import PressRefused, is_admin, spot_of
+from bot.handlers.quiet import nod
+from bot.language import mark, say
 from bot.memory.watchers import Watcher, Watchers
 from bot.middlewares import Answer
-from bot.texts import safe
 from tasks.archives.names import chapter_range
-from tasks.jobs.job import Job, JobState
+from tasks.jobs.job import JobState
 from tasks.jobs.store import JobStore
 
-NONE = "You have no downloads running."
-CANCELLING = "Cancelling …"
-NOT_YOURS = "Only who asked for it, or an admin, can cancel it."
-OVER = "That download is over already."
+NONE = mark("You have no downloads running.")
+CANCELLING = mark("Cancelling …")
+LEFT = mark("You don't wait for it any more; others do.")
+NOT_YOURS = mark("Only who asked for it, or an admin, can cancel it.")
+OVER = mark("That download is over already.")
+JOINED = mark("You wait for it as well; the file will name you.")
+WAITS = mark("You wait for it already.")
 MOST_JOBS_SHOWN = 10
 
 
@@ -28,70 +33,73 @@ def router() -> Router:
     routes.message.register(list_jobs, Command("jobs"))
     routes.message.register(cancel_newest, Command("cancel"))
     routes.callback_query.register(cancel_job, CancelJob.filter())
+    routes.callback_query.register(join_job, JoinJob.filter())
     return routes
 
 
-async def list_jobs(message: Message, watchers: Watchers, store: JobStore) -> None:
-    waiting = await _waiting(message, watchers)
+async def list_jobs(message: Message, caller: Caller, watchers: Watchers, store: JobStore) -> None:
+    waiting = await _waiting(message, caller, watchers)
     lines, ids, labels = [], [], []
     for watcher in waiting[:MOST_JOBS_SHOWN]:
         job = await store.read(watcher.job_id)
         if job:
-            lines.append(await _line(job, store))
+            lines.append(brief(job, await store.place(job.id) if job.state is JobState.QUEUED else None))
             ids.append(job.id)
             labels.append(f"{chapter_range([c.label for c in job.request.chapters])} · {job.request.title}")
     if not ids:
-        await message.reply(NONE)
+        await message.reply(say(NONE))
         return
     await message.reply("\n".join(lines), reply_markup=keyboards.cancel(ids, labels))
 
 
-async def _waiting(message: Message, watchers: Watchers) -> list[Watcher]:
-    """What the sender waits for: in a group only what was asked there."""
-    if message.from_user is None:
-        return []
-    waiting = await watchers.of_user(message.from_user.id)
+async def _waiting(message: Message, caller: Caller, watchers: Watchers) -> list[Watcher]:
+    """What the caller waits for: in a group only what was asked there."""
+    waiting = await watchers.of_user(caller.id)
     in_private = message.chat.type == "private"
     return [w for w in waiting if not w.cancelled_by and (in_private or w.chat_id == message.chat.id)]
 
 
-async def _line(job: Job, store: JobStore) -> str:
-    title = (
-        f"<b>{safe(job.request.title, 80)}</b> · ch {safe(chapter_range([c.label for c in job.request.chapters]), 60)}"
-    )
-    if job.state is JobState.QUEUED:
-        place = await store.place(job.id)
-        return f"⏳ {title}: queued" + (f", position {place.position}" if place else "")
-    if job.state is JobState.READY:
-        return f"⬆ {title}: uploading"
-    return f"⬇ {title}: {job.state.value}, {job.progress.percent} %"
-
-
-async def cancel_newest(message: Message, watchers: Watchers, canceller: Canceller) -> None:
-    waiting = await _waiting(message, watchers)
-    if not waiting or message.from_user is None:
-        await message.reply(NONE)
+async def cancel_newest(message: Message, caller: Caller, watchers: Watchers, canceller: Canceller) -> None:
+    waiting = await _waiting(message, caller, watchers)
+    if not waiting:
+        await message.reply(say(NONE))
         return
-    await canceller.cancel(waiting[0], message.from_user.full_name)
-    await message.reply(CANCELLING)
+    await canceller.leave(waiting[0], caller)
+    await nod(message, "👌", say(CANCELLING))
 
 
 async def cancel_job(
-    query: CallbackQuery, callback_data: CancelJob, bot: Bot, watchers: Watchers, canceller: Canceller, answer: Answer
+    query: CallbackQuery,
+    callback_data: CancelJob,
+    bot: Bot,
+    caller: Caller,
+    watchers: Watchers,
+    canceller: Canceller,
+    answer: Answer,
 ) -> None:
     chat_id, _ = spot_of(query)
     # In a private chat /jobs lists what was asked in groups as well.
     watcher = await watchers.get(f"{callback_data.job}:{chat_id}") or next(
-        (w for w in await watchers.of_user(query.from_user.id) if w.job_id == callback_data.job), None
+        (w for w in await watchers.of_user(caller.id) if w.job_id == callback_data.job), None
     )
     if watcher is None or watcher.cancelled_by:
-        raise PressRefused(OVER)
-    if watcher.user_id != query.from_user.id and not await _is_admin(bot, chat_id, query.from_user.id):
-        raise PressRefused(NOT_YOURS)
-    await answer.now(CANCELLING)
-    await canceller.cancel(watcher, query.from_user.full_name)
+        raise PressRefused(say(OVER))
+    if caller.id in watcher.joined:
+        others = len(watcher.joined) > 1
+        await answer.now(say(LEFT if others else CANCELLING))
+        await canceller.leave(watcher, caller)
+    elif await is_admin(bot, chat_id, caller.id):
+        await answer.now(say(CANCELLING))
+        await canceller.cancel(watcher, caller.name)
+    else:
+        raise PressRefused(say(NOT_YOURS))
 
 
-async def _is_admin(bot: Bot, chat_id: int, user_id: int) -> bool:
-    member = await bot.get_chat_member(chat_id, user_id)
-    return member.status in {ChatMemberStatus.CREATOR, ChatMemberStatus.ADMINISTRATOR}
+async def join_job(
+    query: CallbackQuery, callback_data: JoinJob, caller: Caller, watchers: Watchers, desk: Desk, answer: Answer
+) -> None:
+    chat_id, _ = spot_of(query)
+    watcher = await watchers.get(f"{callback_data.job}:{chat_id}")
+    if watcher is None or watcher.cancelled_by:
+        raise PressRefused(say(OVER))
+    await answer.now(say(JOINED if await desk.join(watcher, caller) else WAITS))

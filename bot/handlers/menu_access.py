@@ -2,11 +2,18 @@
 
 from typing import TypeVar
 
+from aiogram import Bot
+from aiogram.enums import ChatMemberStatus
+from aiogram.exceptions import TelegramAPIError
 from aiogram.types import CallbackQuery
 
+from bot.language import mark, say
 from bot.memory.menus import Menus, Picker, Results
 
 M = TypeVar("M", Results, Picker)
+TOO_OLD = mark("This message is too old. Send /search to open a new one.")
+ADMINS = {ChatMemberStatus.CREATOR, ChatMemberStatus.ADMINISTRATOR}
+MEMBERS = ADMINS | {ChatMemberStatus.MEMBER}
 
 
 class PressRefused(Exception):
@@ -14,17 +21,43 @@ class PressRefused(Exception):
 
 
 async def open_menu(menus: Menus, menu_id: str, kind: type[M], query: CallbackQuery) -> M:
-    """The menu behind a button. Raises `PressRefused` for a stranger, and where the menu is gone."""
+    """The menu behind a button. Raises `PressRefused` for a stranger, and where the menu is gone.
+
+    What an admin opened in the name of the group or channel belongs to all its admins.
+    """
     menu = await menus.get(menu_id, kind)
     if menu is None:
-        raise PressRefused("This menu has expired. Send /search to open a new one.")
-    if menu.owner != query.from_user.id:
-        raise PressRefused("Somebody else opened this. Send /search to open your own.")
-    return menu
+        raise PressRefused(say("This menu has expired. Send /search to open a new one."))
+    if menu.owner == query.from_user.id:
+        return menu
+    chat_id, _ = spot_of(query)
+    if menu.owner < 0 and query.bot and await is_admin(query.bot, chat_id, query.from_user.id):
+        return menu
+    raise PressRefused(say("Somebody else opened this. Send /search to open your own."))
 
 
 def spot_of(query: CallbackQuery) -> tuple[int, int]:
     """Chat and id of the message the button is under; Telegram tells them of old messages as well."""
     if query.message is None:
-        raise PressRefused("This message is too old. Send /search to open a new one.")
+        raise PressRefused(say(TOO_OLD))
     return query.message.chat.id, query.message.message_id
+
+
+async def is_admin(bot: Bot, chat_id: int, caller_id: int) -> bool:
+    """Whether the caller, who may speak in the name of the chat itself, is one of its admins."""
+    return caller_id == chat_id < 0 or await _status(bot, chat_id, caller_id) in ADMINS
+
+
+async def is_member(bot: Bot, chat_id: int, caller_id: int) -> bool:
+    """Whether the person is in the chat now."""
+    return await _status(bot, chat_id, caller_id) in MEMBERS
+
+
+async def _status(bot: Bot, chat_id: int, user_id: int) -> ChatMemberStatus | None:
+    try:
+        member = await bot.get_chat_member(chat_id, user_id)
+    except TelegramAPIError:
+        return None  # who can't be known to be one is none
+    if member.status == ChatMemberStatus.RESTRICTED and member.is_member:
+        return ChatMemberStatus.MEMBER
+    return ChatMemberStatus(member.status)

@@ -10,24 +10,26 @@ from aiogram.types import CallbackQuery, LinkPreviewOptions, Message
 
 from bot import keyboards
 from bot.callbacks import ShowResults
+from bot.callers import Caller
 from bot.editing import Editor, Screen
 from bot.handlers.menu_access import open_menu, spot_of
+from bot.language import many, mark, say
 from bot.memory.found import Found
 from bot.memory.menus import Menus, Results
-from bot.texts import count, safe
+from bot.memory.preferences import Preferences
+from bot.texts import safe
 from tasks.errors import SourceError
 from tasks.models import Manga
 from tasks.sources.registry import Sources
 from tasks.sources.source import Source
 
-USAGE = "Send /search and a title, such as <code>/search lighthouse</code>."
-TOO_LONG = "That is too long for a title. Send at most {limit} characters."
-SEARCHING = "🔎 Searching for “{query}” …"
-NOTHING = "Nothing found for “{query}”. Try fewer words or another spelling."
-ALL_SILENT = "No source answered, so I can't tell whether “{query}” exists. Try again later. Not reached: {silent}"
-FOUND = "🔎 “{query}”: {found}"
-SILENT = "\n⚠ Not reached: {silent}"
-ASKED = "\n⏳ Still asking: {asked}"
+USAGE = mark("Send /search and a title, such as <code>/search lighthouse</code>.")
+TOO_LONG = mark("That is too long for a title. Send at most {limit} characters.")
+SEARCHING = mark("Searching for “{query}” …")
+NOTHING = mark("Nothing found for “{query}”. Try fewer words or another spelling.")
+ALL_SILENT = mark(
+    "No source answered, so I can't tell whether “{query}” exists. Try again later. Not reached: {silent}"
+)
 
 QUERY_LENGTH = 200
 SEARCH_SECONDS = 40.0
@@ -44,17 +46,32 @@ def router() -> Router:
 
 
 async def search_command(
-    message: Message, command: CommandObject, sources: Sources, found: Found, menus: Menus, editor: Editor
+    message: Message,
+    command: CommandObject,
+    caller: Caller,
+    preferences: Preferences,
+    sources: Sources,
+    found: Found,
+    menus: Menus,
+    editor: Editor,
 ) -> None:
-    await _search(message, command.args or "", Search(sources.all(), found), menus, editor)
+    await _search(message, command.args or "", caller, preferences, Search(sources.all(), found), menus, editor)
 
 
-async def search_text(message: Message, sources: Sources, found: Found, menus: Menus, editor: Editor) -> None:
-    await _search(message, message.text or "", Search(sources.all(), found), menus, editor)
+async def search_text(
+    message: Message,
+    caller: Caller,
+    preferences: Preferences,
+    sources: Sources,
+    found: Found,
+    menus: Menus,
+    editor: Editor,
+) -> None:
+    await _search(message, message.text or "", caller, preferences, Search(sources.all(), found), menus, editor)
 
 
 async def unknown_command(message: Message) -> None:
-    await message.reply("I don't know that command. /help lists what I can do.")
+    await message.reply(say("I don't know that command. /help lists what I can do."))
 
 
 async def show_results(query: CallbackQuery, callback_data: ShowResults, menus: Menus, editor: Editor) -> None:
@@ -96,31 +113,41 @@ class Search:
         return source, mangas
 
 
-async def _search(message: Message, text: str, search: Search, menus: Menus, editor: Editor) -> None:
+async def _search(
+    message: Message,
+    text: str,
+    caller: Caller,
+    preferences: Preferences,
+    search: Search,
+    menus: Menus,
+    editor: Editor,
+) -> None:
     query = " ".join(text.split())
-    if not query or message.from_user is None:
-        await message.reply(USAGE)
+    if not query:
+        await message.reply(say(USAGE))
         return
     if len(query) > QUERY_LENGTH:
-        await message.reply(TOO_LONG.format(limit=QUERY_LENGTH))
+        await message.reply(say(TOO_LONG, limit=QUERY_LENGTH))
         return
-    sent = await message.reply(
-        SEARCHING.format(query=safe(query)), link_preview_options=LinkPreviewOptions(is_disabled=True)
-    )
+    searching = f"🔎 {say(SEARCHING, query=safe(query))}"
+    sent = await message.reply(searching, link_preview_options=LinkPreviewOptions(is_disabled=True))
     asked = tuple(source.name for source in search.sources)
-    menu = Results(id=menus.new_id(), owner=message.from_user.id, query=query, mangas=(), asked=asked)
+    order = preferences.sources
+    menu = Results(id=menus.new_id(), owner=caller.id, query=query, mangas=(), asked=asked, order=order)
     async with aclosing(search.answers(query)) as answers:
         async for source, mangas in answers:
-            menu = _with_answer(menu, source.name, mangas)
+            menu = _with_answer(menu, source.name, mangas, preferences)
             await menus.save(menu)
             editor.show_once((sent.chat.id, sent.message_id), results_screen(menu, 0))
 
 
-def _with_answer(menu: Results, source: str, mangas: tuple[Manga, ...] | None) -> Results:
+def _with_answer(menu: Results, source: str, mangas: tuple[Manga, ...] | None, preferences: Preferences) -> Results:
     """What comes later goes to the end: buttons that are shown already keep their meaning."""
+    allowed = [manga for manga in mangas or () if preferences.allows(manga.rating)]
     return menu.model_copy(
         update={
-            "mangas": (*menu.mangas, *(mangas or ())),
+            "mangas": (*menu.mangas, *allowed),
+            "hidden": menu.hidden + len(mangas or ()) - len(allowed),
             "silent": menu.silent if mangas is not None else (*menu.silent, source),
             "asked": tuple(name for name in menu.asked if name != source),
         }
@@ -129,13 +156,29 @@ def _with_answer(menu: Results, source: str, mangas: tuple[Manga, ...] | None) -
 
 def results_screen(menu: Results, page: int) -> Screen:
     """The results on that page, or which of the two reasons there are for having none."""
-    query, silent = safe(menu.query, 100), safe(", ".join(menu.silent))
-    asked = ASKED.format(asked=safe(", ".join(menu.asked))) if menu.asked else ""
-    if not menu.mangas and menu.asked:
-        return Screen(SEARCHING.format(query=query) + asked)
-    if not menu.mangas:
-        return Screen((ALL_SILENT if menu.silent else NOTHING).format(query=query, silent=silent))
-    text = FOUND.format(query=query, found=count(len(menu.mangas), "title", "titles")) + asked
+    query = safe(menu.query, 100)
+    pages = keyboards.page_count(len(menu.mangas), keyboards.RESULTS_ON_A_PAGE)
+    lines = [_result_line(menu, query)]
+    if menu.asked:
+        lines.append(f"⏳ {say('Still asking: {sources}', sources=safe(', '.join(menu.asked)))}")
+    if menu.hidden:
+        hidden = many(
+            "{number} title is not shown: this group does not allow its kind.",
+            "{number} titles are not shown: this group does not allow their kind.",
+            menu.hidden,
+        )
+        lines.append(hidden)
+    if menu.silent and menu.mangas:
+        lines.append(f"⚠ {say('Not reached: {sources}', sources=safe(', '.join(menu.silent)))}")
+    keyboard = keyboards.results(menu, max(0, min(page, pages - 1))) if menu.mangas else None
+    return Screen("\n".join(lines), keyboard)
+
+
+def _result_line(menu: Results, query: str) -> str:
+    if menu.mangas:
+        return f"🔎 “{query}”: {many('{number} title', '{number} titles', len(menu.mangas))}"
+    if menu.asked:
+        return f"🔎 {say(SEARCHING, query=query)}"
     if menu.silent:
-        text += SILENT.format(silent=silent)
-    return Screen(text, keyboards.results(menu, page))
+        return say(ALL_SILENT, query=query, silent=safe(", ".join(menu.silent)))
+    return "🔎 " + (f"“{query}”" if menu.hidden else say(NOTHING, query=query))

@@ -6,6 +6,7 @@ from aiogram import Router
 from aiogram.filters import Command
 from aiogram.types import Message
 
+from bot.language import say
 from bot.texts import safe, sentence
 from tasks.errors import SourceError
 from tasks.sources.registry import Sources
@@ -22,7 +23,7 @@ def router() -> Router:
 
 async def list_sources(message: Message, sources: Sources) -> None:
     lines = await asyncio.gather(*(source_line(source) for source in sources.all()))
-    await message.reply("\n".join(["<b>Sources</b>", *lines]))
+    await message.reply("\n".join([f"<b>{say('Sources')}</b>", *lines]))
 
 
 async def source_line(source: Source) -> str:
@@ -32,7 +33,9 @@ async def source_line(source: Source) -> str:
         async with asyncio.timeout(CHECK_SECONDS):
             await source.check()
     except SourceError as error:
-        return f"🔴 {name} – down: {safe(sentence(error.code, {**error.detail, 'source': source.name}))}"
+        why = safe(sentence(error.code, {**error.detail, "source": source.name}))
+        return f"🔴 {say('{source} – down: {why}', source=name, why=why)}"
     except TimeoutError:
-        return f"🔴 {name} – down: no answer within {CHECK_SECONDS:.0f} s"
-    return f"🟢 {name} – up"
+        why = say("no answer within {seconds} s", seconds=int(CHECK_SECONDS))
+        return f"🔴 {say('{source} – down: {why}', source=name, why=why)}"
+    return f"🟢 {say('{source} – up', source=name)}"

@@ -11,11 +11,15 @@ Keys
 
 import secrets
 from collections.abc import Iterable
+from functools import cached_property
 from typing import Annotated, Literal, TypeVar, cast
 
 from pydantic import Field, TypeAdapter
 from redis.asyncio import Redis
+from redis.asyncio.client import Pipeline
 
+from bot.destination import Destination
+from bot.editions import offered
 from tasks.models import Chapter, Manga, MangaDetails, Value
 
 KEY = "manhwa:bot:menu"
@@ -57,18 +61,43 @@ class Results(Menu):
     mangas: tuple[Manga, ...]
     silent: tuple[str, ...] = ()
     asked: tuple[str, ...] = ()
+    order: tuple[str, ...] = ()
+    """Names of the sources whose titles come first."""
+    hidden: int = 0
+    """Titles that this chat does not allow."""
+
+    @property
+    def places(self) -> list[int]:
+        """Places in `mangas` as they are shown."""
+        last = len(self.order)
+        ranks = {name: rank for rank, name in enumerate(self.order)}
+        return sorted(range(len(self.mangas)), key=lambda place: ranks.get(self.mangas[place].source, last))
 
 
 class Picker(Menu):
-    """A title someone looks at, to pick chapters from. `results` is the menu it was opened from."""
+    """A title someone looks at, to pick chapters from.
+
+    `results` is the menu it was opened from. Offered are chapters in `language`, where the title has none in the language
+    `instead_of`, and of `group` where it did them. `destination` is where they go, if not to the chat of the picker.
+    """
 
     kind: Literal["picker"] = "picker"
     details: MangaDetails
     results: str | None = None
+    language: str | None = None
+    instead_of: str | None = None
+    group: str | None = None
+    destination: Destination | None = None
+    destination_name: str = ""
 
-    @property
+    @cached_property
     def chapters(self) -> tuple[Chapter, ...]:
-        return self.details.chapters
+        """What is offered, one chapter for each number."""
+        return offered(self.details.chapters, self.language, self.group)
+
+    def available(self, places: Iterable[int]) -> set[int]:
+        """Those of the places where there is a chapter that can be had."""
+        return {place for place in places if 0 <= place < len(self.chapters) and self.chapters[place].available}
 
 
 ANY_MENU: TypeAdapter[Results | Picker] = TypeAdapter(Annotated[Results | Picker, Field(discriminator="kind")])
@@ -86,8 +115,11 @@ class Menus:
         """Short enough for a button, and not to be guessed."""
         return secrets.token_urlsafe(9)
 
-    async def save(self, menu: Menu) -> None:
+    async def save(self, menu: Menu, picked: Iterable[int] | None = None) -> None:
+        """Keep the menu as it is now, and with `picked` what is picked in it."""
         async with self._redis.pipeline(transaction=True) as pipeline:
+            if picked is not None:
+                _pick(pipeline, menu.id, picked)
             pipeline.set(f"{KEY}:{menu.id}", menu.model_dump_json(), ex=KEEP_SECONDS)
             pipeline.sadd(f"{KEY}s-of:{menu.owner}", menu.id)
             pipeline.expire(f"{KEY}s-of:{menu.owner}", KEEP_SECONDS)
@@ -135,12 +167,8 @@ class Menus:
 
     async def pick(self, menu_id: str, places: Iterable[int]) -> None:
         """Pick exactly these."""
-        key, chosen = f"{KEY}:{menu_id}:picked", list(places)
         async with self._redis.pipeline(transaction=True) as pipeline:
-            pipeline.delete(key)
-            if chosen:
-                pipeline.sadd(key, *chosen)
-                pipeline.expire(key, KEEP_SECONDS)
+            _pick(pipeline, menu_id, places)
             await pipeline.execute()
 
     async def picked(self, menu_id: str) -> set[int]:
@@ -160,3 +188,11 @@ class Menus:
     async def picker_of(self, chat_id: int, user_id: int) -> str | None:
         """Id of the picker the person opened last in that chat, within the hour."""
         return cast("str | None", await self._redis.get(f"manhwa:bot:picking:{chat_id}:{user_id}"))
+
+
+def _pick(pipeline: Pipeline, menu_id: str, places: Iterable[int]) -> None:
+    key, chosen = f"{KEY}:{menu_id}:picked", list(places)
+    pipeline.delete(key)
+    if chosen:
+        pipeline.sadd(key, *chosen)
+        pipeline.expire(key, KEEP_SECONDS)

@@ -3,10 +3,12 @@
 The words are opaque and expire; no id of a person is in them or behind them.
 
 Keys
-    manhwa:bot:sent:<request key>    hash: number of the file -> JSON of a `SentFile`; `total`; `whole` if nothing is missing
+    manhwa:bot:files:<request key>   hash: number of the file -> JSON of a `SentFile`; `total`; `whole` if nothing is missing
     manhwa:bot:file:<token>          `<request key>:<number>`: the file that a `Share` button or a link means
     manhwa:bot:again:<chat>:<msg>:<request key>   there for a while: that request got its files from Telegram's copy
     manhwa:bot:title:<token>         JSON of a `Manga`: the title that a link means
+    manhwa:bot:selection:<token>     JSON of a `Selection`: the chapters that a link means
+    manhwa:bot:errand:<token>        JSON of an `Errand`: a title that is picked from in private, for a group
 """
 
 import hashlib
@@ -15,22 +17,42 @@ from typing import Any, cast
 
 from redis.asyncio import Redis
 
-from tasks.jobs.job import Job
-from tasks.models import Manga, Value
+from bot.destination import Destination
+from tasks.jobs.job import ArchiveFile, Job, Missing
+from tasks.models import Chapter, Manga, Value
 
 KEY = "manhwa:bot"
 KEEP_SECONDS = 30 * 24 * 3600
 """From the last time it was of use."""
+ERRAND_SECONDS = 24 * 3600
 AGAIN_SECONDS = 600
 """Longer than a bot takes to come back that was killed over sending it."""
 
 
 class SentFile(Value):
-    """A file that Telegram has: its `file_id` for this bot, its name, and the caption under it as HTML."""
+    """A file that Telegram has under its `file_id` for this bot: the `number`th of `total` that answer to a request."""
 
     file_id: str
-    name: str
-    caption: str
+    title: str
+    file: ArchiveFile
+    number: int
+    total: int
+    missing: tuple[Missing, ...] = ()
+    groups: tuple[str, ...] = ()
+
+
+class Selection(Value):
+    """Chapters of a title."""
+
+    manga: Manga
+    chapters: tuple[Chapter, ...]
+
+
+class Errand(Value):
+    """A title, and where what somebody picks of it is to go."""
+
+    manga: Manga
+    destination: Destination
 
 
 def title_token(manga: Manga) -> str:
@@ -50,14 +72,14 @@ class Shared:
         await self._redis.set(f"{KEY}:file:{token}", f"{request_key}:{number}", ex=KEEP_SECONDS)
         return token
 
-    async def may_send_again(self, request_key: str, chat_id: int, asked_in: int) -> bool:
+    async def may_send_again(self, request_key: str, to: Destination) -> bool:
         """Whether the answer to that message may be sent from Telegram's copy: once in `AGAIN_SECONDS`."""
-        key = f"{KEY}:again:{chat_id}:{asked_in}:{request_key}"
+        key = f"{KEY}:again:{to.chat_id}:{to.asked_in}:{request_key}"
         return bool(await self._redis.set(key, "1", nx=True, ex=AGAIN_SECONDS))
 
     async def note(self, job: Job, number: int, file: SentFile) -> None:
         """Telegram has the job's file of that number."""
-        key, result = f"{KEY}:sent:{job.request.key}", job.result
+        key, result = f"{KEY}:files:{job.request.key}", job.result
         whole = bool(result and not result.missing)
         fields: dict[Any, Any] = {"total": len(result.files) if result else 0, "whole": int(whole)}
         async with self._redis.pipeline(transaction=True) as pipeline:
@@ -67,16 +89,16 @@ class Shared:
 
     async def whole(self, request_key: str) -> list[SentFile]:
         """All files of a request that nothing was missing of; none where Telegram does not have them all."""
-        fields = cast("dict[str, str]", await self._redis.hgetall(f"{KEY}:sent:{request_key}"))
+        fields = cast("dict[str, str]", await self._redis.hgetall(f"{KEY}:files:{request_key}"))
         numbers = [str(number) for number in range(1, int(fields.get("total", 0)) + 1)]
         if fields.get("whole") != "1" or not all(number in fields for number in numbers):
             return []
-        await self._redis.expire(f"{KEY}:sent:{request_key}", KEEP_SECONDS)
+        await self._redis.expire(f"{KEY}:files:{request_key}", KEEP_SECONDS)
         return [SentFile.model_validate_json(fields[number]) for number in numbers]
 
     async def forget(self, request_key: str) -> None:
         """Telegram does not have its files any more."""
-        await self._redis.delete(f"{KEY}:sent:{request_key}")
+        await self._redis.delete(f"{KEY}:files:{request_key}")
 
     async def file(self, token: str) -> SentFile | None:
         """The file behind the word, if Telegram has it."""
@@ -84,8 +106,31 @@ class Shared:
         if meant is None:
             return None
         request_key, _, number = meant.rpartition(":")
-        found = cast("str | None", await self._redis.hget(f"{KEY}:sent:{request_key}", number))
+        found = cast("str | None", await self._redis.hget(f"{KEY}:files:{request_key}", number))
         return SentFile.model_validate_json(found) if found else None
+
+    async def remember_selection(self, selection: Selection) -> str:
+        """The word for these chapters, which works from now on: always the same one."""
+        text = selection.model_dump_json()
+        token = hashlib.sha256(text.encode()).hexdigest()[:24]
+        await self._redis.set(f"{KEY}:selection:{token}", text, ex=KEEP_SECONDS)
+        return token
+
+    async def selection(self, token: str) -> Selection | None:
+        """The chapters behind the word."""
+        found = cast("str | None", await self._redis.get(f"{KEY}:selection:{token}"))
+        return Selection.model_validate_json(found) if found else None
+
+    async def new_errand(self, errand: Errand) -> str:
+        """A word for picking in private, for a day."""
+        token = secrets.token_urlsafe(12)
+        await self._redis.set(f"{KEY}:errand:{token}", errand.model_dump_json(), ex=ERRAND_SECONDS)
+        return token
+
+    async def errand(self, token: str) -> Errand | None:
+        """What is to be picked for whom."""
+        found = cast("str | None", await self._redis.get(f"{KEY}:errand:{token}"))
+        return Errand.model_validate_json(found) if found else None
 
     async def remember_title(self, manga: Manga) -> str:
         """The word for a title, which works from now on."""

@@ -2,52 +2,79 @@
 
 Keys
     manhwa:bot:watchers                set of `<job>:<chat>`: every watcher there is
-    manhwa:bot:watcher:<job>:<chat>    hash: the fields of `Watcher`
+    manhwa:bot:watcher:<job>:<chat>    hash: the fields of `Watcher`, and `with:<id>` -> name of each who waits in that chat
     manhwa:bot:watchers-of:<user>      zset of `<job>:<chat>` by time: what a person waits for
     manhwa:bot:watchers-at:<job>       set of chats that wait for a job
+    manhwa:bot:watchers-in:<chat>      set of jobs that a chat waits for
     manhwa:bot:watchers:released       set of jobs that nobody waits for any more and that are to be let go of
 """
 
 import time
 from typing import Any, cast
 
-from aiogram.types import ReplyParameters
-from pydantic import field_validator
+from pydantic import Field, field_validator
 from redis.asyncio import Redis
 
+from bot.destination import Destination
 from tasks.models import Value
 
 KEY = "manhwa:bot:watcher"
 NOTHING = "-"
 """What stands in a hash for None."""
+WITH = "with:"
 ADD = """
 if redis.call('SADD', KEYS[1], ARGV[1]) == 0 then return 0 end
-redis.call('HSET', KEYS[2], unpack(ARGV, 4))
+redis.call('HSET', KEYS[2], unpack(ARGV, 5))
 redis.call('ZADD', KEYS[3], ARGV[2], ARGV[1])
 redis.call('SADD', KEYS[4], ARGV[3])
+redis.call('SADD', KEYS[5], ARGV[4])
 return 1
+"""
+JOIN = """
+if redis.call('SISMEMBER', KEYS[1], ARGV[1]) == 0 or redis.call('HGET', KEYS[2], 'cancelled_by') ~= '' then return 0 end
+redis.call('ZADD', KEYS[3], ARGV[2], ARGV[1])
+return redis.call('HSETNX', KEYS[2], ARGV[3], ARGV[4])
+"""
+LEAVE = """
+redis.call('HDEL', KEYS[2], ARGV[2])
+redis.call('ZREM', KEYS[3], ARGV[1])
+for _, name in ipairs(redis.call('HKEYS', KEYS[2])) do
+  if string.sub(name, 1, 5) == 'with:' then
+    if redis.call('HGET', KEYS[2], 'user_id') == string.sub(ARGV[2], 6) then
+      redis.call('HSET', KEYS[2], 'user_id', string.sub(name, 6), 'user_name', redis.call('HGET', KEYS[2], name))
+    end
+    return 1
+  end
+end
+if redis.call('SISMEMBER', KEYS[1], ARGV[1]) == 1 then redis.call('HSET', KEYS[2], 'cancelled_by', ARGV[3]) end
+return 0
 """
 UPDATE = """
 if redis.call('SISMEMBER', KEYS[1], ARGV[1]) == 1 then redis.call('HSET', KEYS[2], unpack(ARGV, 2)) end
 """
 REMOVE = """
 local was_there = redis.call('SREM', KEYS[1], ARGV[1])
+for _, name in ipairs(redis.call('HKEYS', KEYS[2])) do
+  if string.sub(name, 1, 5) == 'with:' then redis.call('ZREM', ARGV[4] .. string.sub(name, 6), ARGV[1]) end
+end
 redis.call('DEL', KEYS[2])
 redis.call('ZREM', KEYS[3], ARGV[1])
 redis.call('SREM', KEYS[4], ARGV[2])
+redis.call('SREM', KEYS[5], ARGV[3])
 local others = redis.call('SCARD', KEYS[4])
-if was_there == 1 and others == 0 then redis.call('SADD', KEYS[5], ARGV[3]) end
+if was_there == 1 and others == 0 then redis.call('SADD', KEYS[6], ARGV[3]) end
 return others
 """
 
 
 class Watcher(Value):
-    """Someone who waits for a job in a chat.
+    """Someone who waits for a job in a chat, and is told in that `language`.
 
-    `asked_in` is the message that asked for it, `message_id` the status message once it is sent, `shown` a digest of
-    what it says. `sent` is how many of the job's files went to the chat, `handed_over` that Telegram may have all of the
-    next one but has not answered, `unsure` the numbers of those that it never answered for. `redirected` says that it is
-    told in private because the bot may not write where it was asked.
+    `joined` are the names of all who wait there, by their ids: who asked first, and who joined. `asked_in` is the message
+    that asked for it, `message_id` the status message once it is sent, `shown` a digest of what it says. `sent` is how many
+    of the job's files went to the chat, `handed_over` that Telegram may have all of the next one but has not answered,
+    `unsure` the numbers of those that it never answered for. `redirected` says that it is told in private because the bot
+    may not write where it was asked.
     """
 
     job_id: str
@@ -56,6 +83,8 @@ class Watcher(Value):
     asked_in: int | None = None
     user_id: int
     user_name: str = ""
+    language: str = "en"
+    joined: dict[int, str] = Field(default_factory=dict)
     message_id: int | None = None
     shown: str = ""
     sent: int = 0
@@ -79,11 +108,8 @@ class Watcher(Value):
         return f"telegram:{self.user_id}"
 
     @property
-    def reply_to_request(self) -> ReplyParameters | None:
-        """Makes a message an answer to the request; one that was deleted meanwhile does not matter."""
-        if self.asked_in is None:
-            return None
-        return ReplyParameters(message_id=self.asked_in, allow_sending_without_reply=True)
+    def destination(self) -> Destination:
+        return Destination(chat_id=self.chat_id, thread_id=self.thread_id, asked_in=self.asked_in)
 
 
 class Watchers:
@@ -92,19 +118,38 @@ class Watchers:
     def __init__(self, redis: Redis) -> None:
         self._redis = redis
         self._add = redis.register_script(ADD)
+        self._join = redis.register_script(JOIN)
+        self._leave = redis.register_script(LEAVE)
         self._update = redis.register_script(UPDATE)
         self._remove = redis.register_script(REMOVE)
 
     async def add(self, watcher: Watcher) -> bool:
         """Note that the chat waits for the job; False if it does already."""
-        fields = [word for pair in _fields(watcher).items() for word in pair]
-        return bool(await self._add(keys=_keys(watcher), args=[watcher.key, time.time(), watcher.chat_id, *fields]))
+        joined = watcher.joined or {watcher.user_id: watcher.user_name}
+        everything = _fields(watcher) | {f"{WITH}{user_id}": name for user_id, name in joined.items()}
+        fields: list[Any] = [word for pair in everything.items() for word in pair]
+        args: list[Any] = [watcher.key, time.time(), watcher.chat_id, watcher.job_id, *fields]
+        return bool(await self._add(keys=_keys(watcher), args=args))
+
+    async def join(self, watcher: Watcher, user_id: int, name: str) -> bool:
+        """Note that somebody else waits there as well; False if they do already, or it is over."""
+        keys = [f"{KEY}s", f"{KEY}:{watcher.key}", f"{KEY}s-of:{user_id}"]
+        return bool(await self._join(keys=keys, args=[watcher.key, time.time(), f"{WITH}{user_id}", name]))
+
+    async def leave(self, watcher: Watcher, user_id: int, name: str) -> bool:
+        """One of those who wait there does not any more; False if nobody does now, which cancels it for the chat.
+
+        Where they asked first, one who joined takes their place.
+        """
+        keys = [f"{KEY}s", f"{KEY}:{watcher.key}", f"{KEY}s-of:{user_id}"]
+        return bool(await self._leave(keys=keys, args=[watcher.key, f"{WITH}{user_id}", name]))
 
     async def get(self, key: str) -> Watcher | None:
         """The watcher of that key, as it is now."""
         fields = cast("dict[str, str]", await self._redis.hgetall(f"{KEY}:{key}"))
-        known = {name: value for name, value in fields.items() if value != NOTHING}
-        return Watcher.model_validate(known) if known else None
+        known: dict[str, Any] = {name: value for name, value in fields.items() if value != NOTHING}
+        joined = {int(name.removeprefix(WITH)): known.pop(name) for name in list(known) if name.startswith(WITH)}
+        return Watcher.model_validate(known | {"joined": joined}) if known else None
 
     async def all_keys(self) -> set[str]:
         return cast("set[str]", await self._redis.smembers(f"{KEY}s"))
@@ -113,6 +158,12 @@ class Watchers:
         """What the person waits for, newest first."""
         keys = cast("list[str]", await self._redis.zrevrange(f"{KEY}s-of:{user_id}", 0, -1))
         found = [await self.get(key) for key in keys]
+        return [watcher for watcher in found if watcher]
+
+    async def in_chat(self, chat_id: int) -> list[Watcher]:
+        """What is waited for in the chat, by the ids of the jobs."""
+        jobs = cast("set[str]", await self._redis.smembers(f"{KEY}s-in:{chat_id}"))
+        found = [await self.get(f"{job_id}:{chat_id}") for job_id in sorted(jobs)]
         return [watcher for watcher in found if watcher]
 
     async def at_job(self, job_id: str) -> list[Watcher]:
@@ -135,7 +186,8 @@ class Watchers:
         Then the job is in `released` until it is `forgotten`.
         """
         keys = [*_keys(watcher), f"{KEY}s:released"]
-        return not await self._remove(keys=keys, args=[watcher.key, watcher.chat_id, watcher.job_id])
+        args = [watcher.key, watcher.chat_id, watcher.job_id, f"{KEY}s-of:"]
+        return not await self._remove(keys=keys, args=args)
 
     async def released(self) -> set[str]:
         """Ids of jobs that nobody waits for any more and that may not have been let go of yet."""
@@ -147,11 +199,17 @@ class Watchers:
 
 
 def _keys(watcher: Watcher) -> list[str]:
-    return [f"{KEY}s", f"{KEY}:{watcher.key}", f"{KEY}s-of:{watcher.user_id}", f"{KEY}s-at:{watcher.job_id}"]
+    return [
+        f"{KEY}s",
+        f"{KEY}:{watcher.key}",
+        f"{KEY}s-of:{watcher.user_id}",
+        f"{KEY}s-at:{watcher.job_id}",
+        f"{KEY}s-in:{watcher.chat_id}",
+    ]
 
 
 def _fields(watcher: Watcher) -> dict[Any, Any]:
-    return {name: _plain(value) for name, value in watcher.model_dump().items()}
+    return {name: _plain(value) for name, value in watcher.model_dump(exclude={"joined"}).items()}
 
 
 def _plain(value: object) -> Any:

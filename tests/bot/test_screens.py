@@ -64,7 +64,7 @@ def test_every_screen_is_what_telegram_takes(title: str) -> None:
         status_message.done(one),
         status_message.failed_by_record(one),
         status_message.cancelled(one, title),
-        card_screen(picker),
+        card_screen(picker, "manhwa_local_bot", errand="A" * 16, group_too=True),
         picker_screen(picker, set(range(640)), 31),
         *(results_screen(results, page) for page in (0, 5, 11)),
         results_screen(results.model_copy(update={"mangas": ()}), 0),
@@ -73,7 +73,7 @@ def test_every_screen_is_what_telegram_takes(title: str) -> None:
         check_text(screen.text, "HTML")
         if screen.keyboard:
             check_keyboard(screen.keyboard.model_dump(exclude_none=True))
-    check_caption(status_message.caption(one, 1), "HTML")
+    check_caption(status_message.caption(status_message.sent_file(one, 1), [(1, title)] * 9), "HTML")
 
 
 def test_progress_tells_where_it_is() -> None:

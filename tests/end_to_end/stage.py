@@ -19,7 +19,7 @@ from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import cast
+from typing import Any, cast
 
 from aiohttp import web
 from PIL import Image
@@ -185,7 +185,7 @@ class Stage:
             self._since[tale.title] = time.monotonic()
             who = self._random.choice((MINA, JUNHO, SOFIA))
             grouped = self._random.random() < IN_GROUP
-            place = {"chat": GROUP, "thread": 2} if grouped else {}
+            place: dict[str, Any] = {"chat": GROUP, "thread": 2} if grouped else {}
             async with Person(self._telegram.url, who, **place) as person:
                 await person.sends(tale.command)
             self.tally.jobs += 1

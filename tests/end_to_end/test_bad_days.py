@@ -154,7 +154,7 @@ class TestDisk:
             await JobStore(redis).remember_finished(1, 1e15)
         with start_worker("small", **consumet):
             await mina.sends(shelf.command(1))
-            await mina.sees("❌ Failed · The disk has no room for it: about 2000000100 MB are needed")
+            await mina.sees("❌ Failed · The disk has no room: about 2000000100 MB are needed")
         assert not shelf.server.count("/1-1.jpg")
 
     async def test_a_disk_that_fills_up_ends_the_job_and_gets_its_room_back(
@@ -253,7 +253,7 @@ class TestKills:
         sent = await mina.sends(shelf.command(1))
         await mina.sees("Queued · position 1", after=sent)
         sent = await mina.sends("/jobs")
-        listed = await mina.sees("queued, position 1", after=sent)
+        listed = await mina.sees("Queued · position 1", after=sent)
         await mina.presses("Cancel", on=listed)
         await mina.sees("Cancelled by Mina")
 
@@ -293,7 +293,7 @@ class TestKills:
         shelf.server.on(shelf.list_of(1), Reply(wait_for=let_go))
         with start_worker("hurried", **consumet, TASK_SOFT_TIME_LIMIT="2", TASK_TIME_LIMIT="30"):
             await mina.sends(shelf.command(1))
-            await mina.sees("❌ Failed · Not one page could be had: it took longer than 2 seconds")
+            await mina.sees("❌ Failed · Not one page could be had: It took longer than 2 seconds")
             await soon(lambda: folders(consumet_bot) == [], "the job's folder is gone")
         let_go.set()
 

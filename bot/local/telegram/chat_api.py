@@ -9,12 +9,12 @@ from aiogram.types import CallbackQuery, Chat, InlineQuery, Message, MessageEnti
 from aiohttp import web
 from pydantic import BaseModel, ValidationError
 
-from bot.local.telegram.errors import ApiError
+from bot.local.telegram.errors import ApiError, bad_request
 from bot.local.telegram.faults import Fault, Faults
 from bot.local.telegram.files import Files
 from bot.local.telegram.limits import RateRules
 from bot.local.telegram.methods import Methods
-from bot.local.telegram.world import BOT, GROUP, PEOPLE, TOPICS, World, dump
+from bot.local.telegram.world import ANONYMOUS, BOT, CHANNEL, GROUP, GROUP_CREATOR, PEOPLE, TOPICS, World, dump
 
 PAGE = Path(__file__).parent.parent / "chat"
 LONGEST_WAIT = 25.0
@@ -32,6 +32,10 @@ class Saying(BaseModel):
     text: str
     thread: int | None = None
     reply_to: int | None = None
+    anonymous: bool = False
+    """In the name of the group, as its admins can."""
+    language: str | None = None
+    """The language of the person's app; None = what is usual for them."""
     twice: bool = False
     """Deliver the update a second time, as Telegram does when it is not sure of the first."""
 
@@ -43,6 +47,7 @@ class Pressing(BaseModel):
     chat: int | None = None
     message_id: int
     data: str
+    language: str | None = None
 
 
 class Typing(BaseModel):
@@ -50,6 +55,7 @@ class Typing(BaseModel):
 
     person: int
     text: str
+    language: str | None = None
 
 
 class Choosing(BaseModel):
@@ -112,6 +118,8 @@ class ChatApi:
                 "bot": dump(BOT),
                 "people": [dump(person) for person in PEOPLE],
                 "group": dump(GROUP),
+                "channel": dump(CHANNEL),
+                "admin": GROUP_CREATOR,
                 "topics": [{"id": topic, "name": name} for topic, name in TOPICS.items()],
             }
         return web.json_response(state)
@@ -123,14 +131,16 @@ class ChatApi:
     async def _send(self, request: web.Request) -> web.StreamResponse:
         try:
             saying = Saying.model_validate(await request.json())
-            person, chat = self._who_and_where(saying.person, saying.chat)
+            person, chat = self._who_and_where(saying.person, saying.chat, saying.language)
+            author, sender_chat = _author(person, chat, anonymous=saying.anonymous)
         except (ValidationError, ApiError) as error:
             return web.json_response({"error": str(error)}, status=400)
         reply_to = self._world.message(chat.id, saying.reply_to) if saying.reply_to else None
         message = await self._world.put(
             self._world.new_message(
                 chat.id,
-                person,
+                author,
+                sender_chat=sender_chat,
                 text=saying.text[:4096],
                 entities=_command_entities(saying.text),
                 message_thread_id=saying.thread,
@@ -139,7 +149,8 @@ class ChatApi:
             )
         )
         if _bot_sees(message):
-            update = self._world.tell_bot(message=message)
+            kind = "channel_post" if chat == CHANNEL else "message"
+            update = self._world.tell_bot(**{kind: message})
             if saying.twice:
                 self._world.tell_again(update)
         return web.json_response({"message_id": message.message_id})
@@ -147,7 +158,7 @@ class ChatApi:
     async def _press(self, request: web.Request) -> web.StreamResponse:
         try:
             pressing = Pressing.model_validate(await request.json())
-            person, chat = self._who_and_where(pressing.person, pressing.chat)
+            person, chat = self._who_and_where(pressing.person, pressing.chat, pressing.language)
         except (ValidationError, ApiError) as error:
             return web.json_response({"error": str(error)}, status=400)
         message = self._world.message(chat.id, pressing.message_id)
@@ -163,7 +174,7 @@ class ChatApi:
     async def _inline(self, request: web.Request) -> web.StreamResponse:
         try:
             typing = Typing.model_validate(await request.json())
-            person = self._world.person(typing.person)
+            person = self._world.person(typing.person, typing.language)
         except (ValidationError, ApiError) as error:
             return web.json_response({"error": str(error)}, status=400)
         query = InlineQuery(id=uuid.uuid4().hex, from_user=person, query=typing.text[:256], offset="")
@@ -180,8 +191,8 @@ class ChatApi:
             return web.json_response({"error": str(error)}, status=400)
         return web.json_response({"message_id": message.message_id})
 
-    def _who_and_where(self, person_id: int, chat_id: int | None) -> tuple[User, Chat]:
-        person = self._world.person(person_id)
+    def _who_and_where(self, person_id: int, chat_id: int | None, language: str | None = None) -> tuple[User, Chat]:
+        person = self._world.person(person_id, language)
         return person, self._world.chat(person_id if chat_id is None else chat_id)
 
     async def _file(self, request: web.Request) -> web.StreamResponse:
@@ -212,6 +223,15 @@ class ChatApi:
         return web.json_response({})
 
 
+def _author(person: User, chat: Chat, *, anonymous: bool) -> tuple[User | None, Chat | None]:
+    """Whom the message comes from, and in the name of which chat."""
+    if chat != CHANNEL and not anonymous:
+        return person, None
+    if person.id != GROUP_CREATOR:
+        raise bad_request("only admins can")
+    return (None if chat == CHANNEL else ANONYMOUS), chat
+
+
 def _command_entities(text: str) -> list[MessageEntity] | None:
     if not text.startswith("/"):
         return None
@@ -220,7 +240,7 @@ def _command_entities(text: str) -> list[MessageEntity] | None:
 
 def _bot_sees(message: Message) -> bool:
     """Privacy mode: in a group the bot gets commands meant for it and answers to what it said."""
-    if message.chat.type == "private":
+    if message.chat.type in {"private", "channel"}:
         return True
     replied = message.reply_to_message
     if replied and replied.from_user and replied.from_user.id == BOT.id:

@@ -101,11 +101,22 @@ class Methods:
         return {"url": "", "has_custom_certificate": False, "pending_update_count": len(self._world.updates)}
 
     async def _set_commands(self, params: Params) -> Any:
-        self._world.commands = list(params.get("commands") or [])
+        commands = list(params.get("commands") or [])
+        if len(commands) > 100 or any(not 1 <= len(one.get("description", "")) <= 256 for one in commands):
+            raise bad_request("BOT_COMMAND_DESCRIPTION_INVALID", breach=True)
+        self._world.commands[self._menu(params)] = commands
         return True
 
-    async def _get_commands(self, _: Params) -> Any:
-        return self._world.commands
+    async def _get_commands(self, params: Params) -> Any:
+        return self._world.commands.get(self._menu(params), [])
+
+    def _menu(self, params: Params) -> str:
+        scope = params.get("scope") or {"type": "default"}
+        whose = f":{self._world.chat(int(scope['chat_id'])).id}" if "chat_id" in scope else ""
+        language = str(params.get("language_code") or "")
+        if language and (len(language) != 2 or not language.isalpha()):
+            raise bad_request("invalid language code specified", breach=True)
+        return f"{scope['type']}{whose} {language}"
 
     async def _get_updates(self, params: Params) -> Any:
         if self._poll:

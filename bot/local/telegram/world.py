@@ -24,8 +24,12 @@ GROUP = Chat(id=-1000000000001, type="supergroup", title="Reading club", is_foru
 SMALL_GROUP = Chat(id=-4000001, type="group", title="Two friends")
 """No supergroup yet; becomes `GROUP` when it is told to."""
 TOPICS = {None: "General", 2: "Requests"}
+CHANNEL = Chat(id=-1000000000003, type="channel", title="Chapter news")
+"""Only its creator, who is the group's, posts there."""
 GROUP_CREATOR = PEOPLE[0].id
-UPDATE_LIFE = {"message": 24 * 3600.0, "callback_query": 150.0, "inline_query": 30.0}
+ANONYMOUS = User(id=1087968824, is_bot=True, first_name="Group", username="GroupAnonymousBot")
+"""In whose name admins of a group speak who don't want to be seen."""
+UPDATE_LIFE = {"message": 24 * 3600.0, "channel_post": 24 * 3600.0, "callback_query": 150.0, "inline_query": 30.0}
 """Seconds an update waits for the bot before it is dropped."""
 EMPTY_MESSAGE_ID = 10  # 1 and 2 are the group's own, and topics are named by such numbers
 
@@ -49,7 +53,8 @@ class World:
         self.reactions: dict[tuple[int, int], str] = {}
         self.changed_at: dict[tuple[int, int], int] = {}
         self.deleted: dict[tuple[int, int], int] = {}
-        self.commands: list[Dumped] = []
+        self.commands: dict[str, list[Dumped]] = {}
+        """By scope and language, such as `all_private_chats ko` or `chat:101 `."""
         self.sequence = 0
         self.updates: deque[tuple[float, Update]] = deque()
         self.breaches: list[str] = []
@@ -64,15 +69,16 @@ class World:
             self._load(folder)
 
     @staticmethod
-    def person(person_id: int) -> User:
+    def person(person_id: int, language: str | None = None) -> User:
+        """The person, who speaks that language today."""
         for person in PEOPLE:
             if person.id == person_id:
-                return person
+                return person.model_copy(update={"language_code": language}) if language else person
         raise bad_request("user not found")
 
     @staticmethod
     def chat(chat_id: int) -> Chat:
-        for group in (GROUP, SMALL_GROUP):
+        for group in (GROUP, SMALL_GROUP, CHANNEL):
             if chat_id == group.id:
                 return group
         for person in PEOPLE:
@@ -84,7 +90,7 @@ class World:
     def message(self, chat_id: int, message_id: int) -> Message | None:
         return self.messages.get((chat_id, message_id))
 
-    def new_message(self, chat_id: int, author: User, **content: Any) -> Message:
+    def new_message(self, chat_id: int, author: User | None, **content: Any) -> Message:
         """A message with the next id; who puts it into the world calls `put`."""
         self._next_message += 1
         return Message(

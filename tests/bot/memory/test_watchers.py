@@ -8,8 +8,16 @@ from bot.memory.watchers import Watcher, Watchers
 from bot.settings import BotSettings
 from tasks.resources import open_redis
 
-MINA = Watcher(job_id="0123456789abcdef", chat_id=101, user_id=101, asked_in=7)
-GROUP = Watcher(job_id="0123456789abcdef", chat_id=-100, thread_id=2, user_id=102, unsure=(1, 3), handed_over=True)
+MINA = Watcher(job_id="0123456789abcdef", chat_id=101, user_id=101, asked_in=7, joined={101: ""})
+GROUP = Watcher(
+    job_id="0123456789abcdef",
+    chat_id=-100,
+    thread_id=2,
+    user_id=102,
+    unsure=(1, 3),
+    handed_over=True,
+    joined={102: ""},
+)
 
 
 @pytest.fixture

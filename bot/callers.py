@@ -1,0 +1,53 @@
+"""Who speaks to us, and in which language we answer."""
+
+from dataclasses import dataclass
+from typing import Any
+
+from aiogram import BaseMiddleware
+from aiogram.types import Chat, Message, TelegramObject, User
+
+from bot.language import speak
+from bot.memory.preferences import Chosen, Preferences
+from bot.middlewares import Handler
+
+
+@dataclass(frozen=True)
+class Caller:
+    """A person; or a group or channel in whose name its admins speak, with its negative id."""
+
+    id: int
+    name: str
+
+
+class Acquaint(BaseMiddleware):
+    """Gives handlers the `caller` and the `preferences` that count for them in this chat, and speaks their language.
+
+    In a group the group's own choices come first, as what is sent there is for all.
+    """
+
+    def __init__(self, chosen: Chosen) -> None:
+        self._chosen = chosen
+
+    async def __call__(self, handler: Handler, event: TelegramObject, data: dict[str, Any]) -> Any:
+        user, chat = data.get("event_from_user"), data.get("event_chat")
+        caller = _caller(event, user)
+        if caller is None:
+            return None
+        # First, so that an error on the way is told in it as well.
+        speak(user.language_code if user else "")
+        data["caller"], data["preferences"] = caller, await self._preferences(caller, chat)
+        if data["preferences"].language:
+            speak(data["preferences"].language)
+        return await handler(event, data)
+
+    async def _preferences(self, caller: Caller, chat: Chat | None) -> Preferences:
+        own = await self._chosen.of(caller.id)
+        if chat is None or chat.id in {caller.id, 0}:
+            return own
+        return (await self._chosen.of(chat.id)).over(own)
+
+
+def _caller(event: TelegramObject, user: User | None) -> Caller | None:
+    if isinstance(event, Message) and event.sender_chat:
+        return Caller(event.sender_chat.id, event.sender_chat.full_name)
+    return Caller(user.id, user.full_name) if user else None
