@@ -15,7 +15,7 @@ class Destination(Value):
     asked_in: int | None = None
 
     @classmethod
-    def of(cls, message: Message, asked_in: int) -> Self:
+    def of(cls, message: Message, asked_in: int | None) -> Self:
         """The chat and topic of the message, as an answer to the one with the id `asked_in`."""
         # Outside of forums Telegram calls replies threads as well.
         thread_id = message.message_thread_id if message.is_topic_message else None

@@ -4,6 +4,7 @@ import hashlib
 import logging
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
+from typing import Any, NamedTuple
 
 from aiogram import Bot
 from aiogram.exceptions import TelegramAPIError, TelegramBadRequest
@@ -15,8 +16,15 @@ from bot.pacing import Pacing
 
 log = logging.getLogger(__name__)
 
-Spot = tuple[int, int]
-"""A message: chat id and message id."""
+
+class Spot(NamedTuple):
+    """A message of a chat; with a `receiver` one that only that person sees, which has ids of its own kind."""
+
+    chat_id: int
+    message_id: int
+    receiver: int | None = None
+
+
 Render = Callable[[], Awaitable["Screen"]]
 
 
@@ -43,14 +51,16 @@ def digest(screen: Screen) -> str:
 
 async def edit(bot: Bot, spot: Spot, screen: Screen) -> None:
     """Show the screen in that message. One that shows it already is fine; other `TelegramAPIError`s are raised."""
+    shown: dict[str, Any] = {
+        "text": screen.text,
+        "reply_markup": screen.keyboard,
+        "link_preview_options": screen.preview,
+    }
     try:
-        await bot.edit_message_text(
-            screen.text,
-            chat_id=spot[0],
-            message_id=spot[1],
-            reply_markup=screen.keyboard,
-            link_preview_options=screen.preview,
-        )
+        if spot.receiver:
+            await bot.edit_ephemeral_message_text(spot.chat_id, spot.receiver, spot.message_id, **shown)
+        else:
+            await bot.edit_message_text(chat_id=spot.chat_id, message_id=spot.message_id, **shown)
     except TelegramBadRequest as error:
         if "message is not modified" not in error.message.lower():
             raise
@@ -85,7 +95,7 @@ class Editor:
         shown: Screen | None = None
         try:
             while spot in self._waiting:
-                await self._pacing.slot(spot[0])
+                await self._pacing.slot(spot.receiver or spot.chat_id)
                 language, render = self._waiting.pop(spot)
                 with speaking(language):
                     screen = await render()

@@ -25,6 +25,7 @@ class BotSettings(TaskSettings):
     telegram_api_local: bool = False
     allowed_chats: Ids = ()
     admins: Ids = ()
+    ephemeral_menus: bool = False
     upload_limit_mb: int | None = Field(default=None, ge=2, le=LOCAL_LIMIT_MB)
 
     @property

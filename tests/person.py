@@ -141,7 +141,7 @@ class Person:
 
     def _here(self, messages: list[Message]) -> list[Message]:
         here = self.who if self.chat is None else self.chat
-        mine = [m for m in messages if m["chat"]["id"] == here]
+        mine = [m for m in messages if m["chat"]["id"] == here and m.get("only_for") in {None, self.who}]
         if self.chat is not None:
             mine = [m for m in mine if m.get("message_thread_id") == self.thread]
         return sorted(mine, key=lambda m: int(m["message_id"]))

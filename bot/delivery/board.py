@@ -14,7 +14,7 @@ from redis.exceptions import RedisError
 from bot.background import Background
 from bot.delivery import status_message
 from bot.delivery.trouble import Trouble, trouble
-from bot.editing import Screen, digest, edit
+from bot.editing import Screen, Spot, digest, edit
 from bot.language import speaking
 from bot.memory.boards import Board, BoardMemory
 from bot.memory.watchers import Watcher, Watchers
@@ -102,7 +102,7 @@ class Boards:
             )
             await self._memory.note(place, message.message_id, digest(screen))
         elif await self._pacing.try_progress(place[0]):
-            await edit(self._bot, (place[0], board.message_id), screen)
+            await edit(self._bot, Spot(place[0], board.message_id), screen)
             await self._memory.note(place, board.message_id, digest(screen))
 
     async def _meet(self, place: Place, board: Board, error: TelegramAPIError) -> None:

@@ -70,8 +70,7 @@ def on_the_board(job: Job, watcher: Watcher) -> Screen:
 def _with_people(text: str, job: Job, watcher: Watcher | None) -> Screen:
     if watcher is None or watcher.chat_id > 0:
         return Screen(text, keyboards.cancel([job.id]))
-    if len(watcher.joined) > 1:
-        text += f"\n👥 {say('For {names}', names=people(watcher))}"
+    text += f"\n👥 {say('For {names}', names=people(watcher))}"
     return Screen(text, keyboards.cancel_or_join([job.id]))
 
 

@@ -14,7 +14,7 @@ from bot.delivery.board import Boards
 from bot.delivery.courier import Courier, DeliveryError
 from bot.delivery.status_message import Upload
 from bot.delivery.trouble import Trouble, trouble
-from bot.editing import Screen, digest, edit
+from bot.editing import Screen, Spot, digest, edit
 from bot.language import speaking
 from bot.memory.history import History
 from bot.memory.watchers import Watcher, Watchers
@@ -194,7 +194,7 @@ class Watch:
 
     async def _edit(self, watcher: Watcher, screen: Screen) -> Watcher:
         try:
-            await edit(self._tools.bot, (watcher.chat_id, watcher.message_id or 0), screen)
+            await edit(self._tools.bot, Spot(watcher.chat_id, watcher.message_id or 0), screen)
         except TelegramAPIError as error:
             if trouble(error) is not Trouble.REFUSED:
                 raise

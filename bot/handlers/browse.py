@@ -1,11 +1,13 @@
 """From a search result to picked chapters: the title card and the picker."""
 
+import logging
 from collections.abc import Iterable
 from typing import Literal
 
 from aiogram import Bot, F, Router
+from aiogram.exceptions import TelegramAPIError
 from aiogram.filters import BaseFilter
-from aiogram.types import CallbackQuery, Message
+from aiogram.types import CallbackQuery, EphemeralMessageParameters, Message
 
 from bot import editions, keyboards, selection
 from bot.callbacks import (
@@ -24,7 +26,7 @@ from bot.callbacks import (
 )
 from bot.callers import Caller
 from bot.destination import Destination
-from bot.editing import Editor, Screen
+from bot.editing import Editor, Screen, Spot
 from bot.handlers.menu_access import PressRefused, open_menu, spot_of
 from bot.handlers.quiet import nod
 from bot.language import language_name, many, mark, say
@@ -39,6 +41,8 @@ from tasks.errors import ManhwaError, SourceError
 from tasks.jobs.store import JobStore
 from tasks.models import Manga, MangaDetails, Rating
 from tasks.sources.registry import Sources
+
+log = logging.getLogger(__name__)
 
 EXAMPLE = "<code>1-5, 8, 12.5, latest 3, vol 2</code>"
 NOT_ALLOWED = mark("Titles of this kind are not allowed in this group.")
@@ -109,6 +113,8 @@ async def open_result(
     if not 0 <= callback_data.place < len(results.mangas):
         raise PressRefused(say("That result is not there any more. Send /search again."))
     manga = results.mangas[callback_data.place]
+    if settings.ephemeral_menus:
+        spot = await _for_one_alone(query, spot) or spot
     # The source may take longer than a press can wait for its answer.
     await answer.now(say("Opening …"))
     try:
@@ -122,6 +128,25 @@ async def open_result(
     )
     picker = await new_picker(details, results.owner, preferences, menus, shared, results=results.id)
     editor.show_once(spot, await pressed_card(query, picker, shared, settings))
+
+
+async def _for_one_alone(query: CallbackQuery, spot: Spot) -> Spot | None:
+    """In a group a message that only who pressed sees; None where there can be none."""
+    if query.bot is None or spot.chat_id > 0 or spot.receiver:
+        return None
+    # At once: Telegram allows it only within seconds of the press.
+    only = EphemeralMessageParameters(receiver_user_id=query.from_user.id, callback_query_id=query.id)
+    thread = query.message.message_thread_id if isinstance(query.message, Message) else None
+    try:
+        sent = await query.bot.send_message(
+            spot.chat_id, say("Opening …"), message_thread_id=thread, ephemeral_message_parameters=only
+        )
+    except TelegramAPIError as error:
+        log.info("no message for one person alone in chat %s: %s", spot.chat_id, error)
+        return None
+    if sent.ephemeral_message_id is None:
+        return Spot(spot.chat_id, sent.message_id)  # an older server, which shows it to all
+    return Spot(spot.chat_id, sent.ephemeral_message_id, query.from_user.id)
 
 
 async def new_picker(
@@ -178,7 +203,8 @@ async def card(bot: Bot, where: Message, picker: Picker, shared: Shared, setting
     """The card for the chat of that message; in a group it leads to picking in private as well."""
     username = (await bot.me()).username or ""
     # Where not everybody may use the bot in private, a group's people might be turned away there.
-    if where.chat.type not in {"group", "supergroup"} or settings.allowed_chats:
+    is_group = where.chat.type in {"group", "supergroup"}
+    if not is_group or where.ephemeral_message_id or settings.allowed_chats:
         return card_screen(picker, username, group_too=where.chat.type == "private" and picker.destination is None)
     asked_in = where.reply_to_message or where
     errand = Errand(manga=picker.details.manga, destination=Destination.of(where, asked_in.message_id))
@@ -190,7 +216,8 @@ async def show_chapters(
 ) -> None:
     picker = await open_menu(menus, callback_data.menu, Picker, query)
     spot = spot_of(query)
-    await menus.opened(picker, *spot)
+    if spot.receiver is None:
+        await menus.opened(picker, spot.chat_id, spot.message_id)
     _show_picker(editor, spot, menus, store, picker, callback_data.page)
 
 
@@ -310,7 +337,7 @@ async def typed_selection(message: Message, picker: Picker, menus: Menus, store:
     await menus.pick(picker.id, places)
     page = min(places) // keyboards.CHAPTERS_ON_A_PAGE
     if message.reply_to_message and message.chat.type != "private":
-        _show_picker(editor, (message.chat.id, message.reply_to_message.message_id), menus, store, picker, page)
+        _show_picker(editor, Spot(message.chat.id, message.reply_to_message.message_id), menus, store, picker, page)
         await nod(message, "👌", say("Picked."))
         return
     await send_picker(message, picker, places, menus, store, page)
@@ -325,9 +352,7 @@ async def send_picker(
     await menus.opened(picker, sent.chat.id, sent.message_id)
 
 
-def _show_picker(
-    editor: Editor, spot: tuple[int, int], menus: Menus, store: JobStore, picker: Picker, page: int
-) -> None:
+def _show_picker(editor: Editor, spot: Spot, menus: Menus, store: JobStore, picker: Picker, page: int) -> None:
     async def screen() -> Screen:
         picked, begun = await menus.picked(picker.id), await menus.range_begun(picker.id)
         return picker_screen(picker, picker.available(picked), page, begun, await store.usual_chapter_bytes())

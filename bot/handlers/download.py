@@ -143,7 +143,9 @@ async def _take_press(
         raise PressRefused(say(TOO_OLD))
     # What answers to the person's own words tells them so; a menu does, unless those were deleted.
     asked_in = query.message.reply_to_message or query.message
-    taken = await _take(request, Destination.of(query.message, asked_in.message_id), caller, desk)
+    # One that only they see has no number that others could answer to.
+    number = None if query.message.ephemeral_message_id else asked_in.message_id
+    taken = await _take(request, Destination.of(query.message, number), caller, desk)
     await answer.now(say(TAKEN[taken]))
 
 

@@ -77,7 +77,7 @@ async def cancel_job(
     canceller: Canceller,
     answer: Answer,
 ) -> None:
-    chat_id, _ = spot_of(query)
+    chat_id = spot_of(query).chat_id
     # In a private chat /jobs lists what was asked in groups as well.
     watcher = await watchers.get(f"{callback_data.job}:{chat_id}") or next(
         (w for w in await watchers.of_user(caller.id) if w.job_id == callback_data.job), None
@@ -98,7 +98,7 @@ async def cancel_job(
 async def join_job(
     query: CallbackQuery, callback_data: JoinJob, caller: Caller, watchers: Watchers, desk: Desk, answer: Answer
 ) -> None:
-    chat_id, _ = spot_of(query)
+    chat_id = spot_of(query).chat_id
     watcher = await watchers.get(f"{callback_data.job}:{chat_id}")
     if watcher is None or watcher.cancelled_by:
         raise PressRefused(say(OVER))

@@ -5,8 +5,9 @@ from typing import TypeVar
 from aiogram import Bot
 from aiogram.enums import ChatMemberStatus
 from aiogram.exceptions import TelegramAPIError
-from aiogram.types import CallbackQuery
+from aiogram.types import CallbackQuery, Message
 
+from bot.editing import Spot
 from bot.language import mark, say
 from bot.memory.menus import Menus, Picker, Results
 
@@ -30,17 +31,18 @@ async def open_menu(menus: Menus, menu_id: str, kind: type[M], query: CallbackQu
         raise PressRefused(say("This menu has expired. Send /search to open a new one."))
     if menu.owner == query.from_user.id:
         return menu
-    chat_id, _ = spot_of(query)
-    if menu.owner < 0 and query.bot and await is_admin(query.bot, chat_id, query.from_user.id):
+    if menu.owner < 0 and query.bot and await is_admin(query.bot, spot_of(query).chat_id, query.from_user.id):
         return menu
     raise PressRefused(say("Somebody else opened this. Send /search to open your own."))
 
 
-def spot_of(query: CallbackQuery) -> tuple[int, int]:
-    """Chat and id of the message the button is under; Telegram tells them of old messages as well."""
+def spot_of(query: CallbackQuery) -> Spot:
+    """The message the button is under; Telegram tells of old messages as well which one they were."""
     if query.message is None:
         raise PressRefused(say(TOO_OLD))
-    return query.message.chat.id, query.message.message_id
+    if isinstance(query.message, Message) and query.message.ephemeral_message_id:
+        return Spot(query.message.chat.id, query.message.ephemeral_message_id, query.from_user.id)
+    return Spot(query.message.chat.id, query.message.message_id)
 
 
 async def is_admin(bot: Bot, chat_id: int, caller_id: int) -> bool:

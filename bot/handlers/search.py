@@ -11,7 +11,7 @@ from aiogram.types import CallbackQuery, LinkPreviewOptions, Message
 from bot import keyboards
 from bot.callbacks import ShowResults
 from bot.callers import Caller
-from bot.editing import Editor, Screen
+from bot.editing import Editor, Screen, Spot
 from bot.handlers.menu_access import open_menu, spot_of
 from bot.language import many, mark, say
 from bot.memory.found import Found
@@ -138,7 +138,7 @@ async def _search(
         async for source, mangas in answers:
             menu = _with_answer(menu, source.name, mangas, preferences)
             await menus.save(menu)
-            editor.show_once((sent.chat.id, sent.message_id), results_screen(menu, 0))
+            editor.show_once(Spot(sent.chat.id, sent.message_id), results_screen(menu, 0))
 
 
 def _with_answer(menu: Results, source: str, mangas: tuple[Manga, ...] | None, preferences: Preferences) -> Results:

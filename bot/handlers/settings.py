@@ -123,7 +123,7 @@ async def choose_setting(
 
 async def _check(query: CallbackQuery, whose: int, bot: Bot, caller: Caller) -> None:
     """Raises `PressRefused` for whoever may not choose for that person or group, or not here."""
-    chat_id, _ = spot_of(query)
+    chat_id = spot_of(query).chat_id
     if whose != chat_id or not (whose == caller.id or await is_admin(bot, chat_id, caller.id)):
         raise PressRefused(say("You can't change these settings. Send /settings for your own."))
 

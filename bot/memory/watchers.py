@@ -186,7 +186,7 @@ class Watchers:
         Then the job is in `released` until it is `forgotten`.
         """
         keys = [*_keys(watcher), f"{KEY}s:released"]
-        args = [watcher.key, watcher.chat_id, watcher.job_id, f"{KEY}s-of:"]
+        args: list[str | int] = [watcher.key, watcher.chat_id, watcher.job_id, f"{KEY}s-of:"]
         return not await self._remove(keys=keys, args=args)
 
     async def released(self) -> set[str]:

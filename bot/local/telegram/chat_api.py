@@ -126,7 +126,12 @@ class ChatApi:
 
     def _shown(self, spot: tuple[int, int]) -> dict[str, Any]:
         dumped = dump(self._world.messages[spot])
-        return {**dumped, "changed": self._world.changed_at[spot], "reaction": self._world.reactions.get(spot, "")}
+        return {
+            **dumped,
+            "changed": self._world.changed_at[spot],
+            "reaction": self._world.reactions.get(spot, ""),
+            "only_for": self._world.only_for.get(spot),
+        }
 
     async def _send(self, request: web.Request) -> web.StreamResponse:
         try:
@@ -166,7 +171,7 @@ class ChatApi:
             id=uuid.uuid4().hex,
             from_user=person,
             chat_instance=str(chat.id),
-            message=message,
+            message=message and self._methods.as_bot_sees(message),
             data=pressing.data,
         )
         return web.json_response(await self._methods.press(query))

@@ -21,13 +21,17 @@ NOT_MODIFIED = (
     "and reply markup of the message"
 )
 LONGEST_POLL = 50
+NO_GIFTS = dict.fromkeys(
+    ("unlimited_gifts", "limited_gifts", "unique_gifts", "premium_subscription", "gifts_from_channels"), False
+)
 MOST_RESULTS = 50
 
 
 class Press:
     """A pressed button that waits for its answer."""
 
-    def __init__(self) -> None:
+    def __init__(self, by: int) -> None:
+        self.by = by
         self.at = time.monotonic()
         self.answer: asyncio.Future[dict[str, Any]] = asyncio.get_running_loop().create_future()
 
@@ -56,6 +60,8 @@ class Methods:
         self.presses: dict[str, Press] = {}
         self.inline: dict[str, asyncio.Future[list[dict[str, Any]]]] = {}
         """Inline queries, and what the bot offers for each."""
+        self.left: set[tuple[int, int]] = set()
+        """People who left a chat."""
         self.bot_came = asyncio.Event()
         """Set once a bot asks for updates."""
         self._poll: asyncio.Event | None = None
@@ -71,6 +77,7 @@ class Methods:
             "sendchataction": self._chat_action,
             "editmessagetext": self._edit_text,
             "editmessagereplymarkup": self._edit_markup,
+            "editephemeralmessagetext": self._edit_ephemeral,
             "deletemessage": self._delete,
             "answercallbackquery": self._answer_press,
             "answerinlinequery": self._answer_inline,
@@ -159,6 +166,7 @@ class Methods:
         keyboard = check_keyboard(params.get("reply_markup"))
         thread = _thread(params, chat.id)
         reply_to = self._replied(params, chat.id)
+        receiver = self._receiver(params, chat.id)
         self._count(chat.id)
         message = self._world.new_message(
             chat.id,
@@ -169,7 +177,33 @@ class Methods:
             reply_to_message=reply_to,
             **content,
         )
-        return dump(await self._world.put(message))
+        if receiver:
+            self._world.only_for[chat.id, message.message_id] = receiver
+            message = message.model_copy(update={"ephemeral_message_id": message.message_id})
+        return dump(self.as_bot_sees(await self._world.put(message)))
+
+    @staticmethod
+    def as_bot_sees(message: Message) -> Message:
+        """Messages for one person alone have no number in the chat."""
+        return message.model_copy(update={"message_id": 0}) if message.ephemeral_message_id else message
+
+    def _receiver(self, params: Params, chat_id: int) -> int | None:
+        """Whom alone the message is for: who pressed a button of the bot just now."""
+        only = params.get("ephemeral_message_parameters")
+        if not only:
+            return None
+        press = self.presses.get(str(only.get("callback_query_id")))
+        fresh = press is not None and time.monotonic() - press.at < ANSWER_SECONDS
+        if chat_id > 0 or press is None or not fresh or press.by != only.get("receiver_user_id"):
+            raise bad_request("EPHEMERAL_MESSAGE_NOT_ALLOWED", breach=True)
+        return press.by
+
+    async def _edit_ephemeral(self, params: Params) -> Any:
+        spot = (params.integer("chat_id"), params.integer("ephemeral_message_id"))
+        if self._world.only_for.get(spot) != params.integer("receiver_user_id"):
+            raise bad_request("message to edit not found", breach=True)
+        await self._edit_text(Params({**params, "message_id": spot[1]}))
+        return True
 
     def _replied(self, params: Params, chat_id: int) -> Message | None:
         reply = params.get("reply_parameters") or {}
@@ -301,11 +335,18 @@ class Methods:
         return True
 
     async def _get_chat(self, params: Params) -> Any:
-        return {**dump(self._world.chat(params.integer("chat_id"))), "accent_color_id": 0, "max_reaction_count": 11}
+        return {
+            **dump(self._world.chat(params.integer("chat_id"))),
+            "accent_color_id": 0,
+            "max_reaction_count": 11,
+            "accepted_gift_types": NO_GIFTS,
+        }
 
     async def _get_member(self, params: Params) -> Any:
-        self._world.chat(params.integer("chat_id"))
+        chat = self._world.chat(params.integer("chat_id"))
         person = self._world.person(params.integer("user_id"))
+        if (chat.id, person.id) in self.left:
+            return {"status": "left", "user": dump(person)}
         if person.id == GROUP_CREATOR:
             return {"status": "creator", "user": dump(person), "is_anonymous": False}
         return {"status": "member", "user": dump(person)}
@@ -326,7 +367,7 @@ class Methods:
 
     async def press(self, query: CallbackQuery) -> dict[str, Any]:
         """A person pressed a button: what the bot answers, or that it did not in time."""
-        press = self.presses[query.id] = Press()
+        press = self.presses[query.id] = Press(query.from_user.id)
         self._world.tell_bot(callback_query=query)
         try:
             async with asyncio.timeout(ANSWER_SECONDS):

@@ -58,6 +58,8 @@ class World:
         self.sequence = 0
         self.updates: deque[tuple[float, Update]] = deque()
         self.breaches: list[str] = []
+        self.only_for: dict[tuple[int, int], int] = {}
+        """Messages of a group that only one person sees. Gone with the next start, as Telegram allows."""
         self.upgraded = False
         """The small group has become the supergroup."""
         self._next_message = EMPTY_MESSAGE_ID
@@ -167,7 +169,7 @@ class World:
         state = {
             "next_message": self._next_message,
             "next_update": self._next_update,
-            "messages": [dump(message) for message in self.messages.values()],
+            "messages": [dump(message) for spot, message in self.messages.items() if spot not in self.only_for],
             "reactions": [[*spot, emoji] for spot, emoji in self.reactions.items()],
         }
         part = self._folder / "chats.json.part"
