@@ -25,12 +25,7 @@ format: .venv/dev.stamp ## put code into style
 	$(BIN)/ruff format .
 
 locales: .venv/dev.stamp ## bring the catalogues of all languages up to date with the texts
-	@$(BIN)/pybabel -q extract --no-default-keywords -k say -k mark -k many:1,2 --no-location --sort-output \
-	  --project="Manhwa Downloader" --omit-header -o .venv/bot.pot bot
-	@for file in bot/locales/*.po; do \
-	  locale=$$(basename $$file .po | tr - _); \
-	  $(BIN)/pybabel -q update -l $$locale -i .venv/bot.pot -o $$file --no-fuzzy-matching --ignore-obsolete --omit-header || exit 1; \
-	done
+	@$(BIN)/python -m tests.bot.catalogues
 
 help: ## list the commands
 	@grep -E '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 10

@@ -3,7 +3,8 @@
 
 const $ = (id) => document.getElementById(id);
 const messages = new Map(); // "chat:id" -> message
-let world = null, sequence = 0, person = null, place = { chat: null, thread: null }, replyTo = null;
+const LANGUAGES = ["en", "ko", "ja", "es", "pt-br", "id", "ru", "ar", "fr", "de"];
+let world = null, sequence = 0, person = null, language = null, place = { chat: null, thread: null }, replyTo = null;
 
 function node(tag, className, text) {
   const made = document.createElement(tag);
@@ -33,7 +34,7 @@ async function listen() {
 }
 
 function take(state) {
-  if (state.people) { world = state; person ??= state.people[0].id; showPeople(); }
+  if (state.people) { world = state; person ??= state.people[0].id; showPeople(); showLanguages(); }
   sequence = Math.max(state.sequence, 1);
   if (world) world.commands = state.commands;
   for (const message of state.messages) messages.set(`${message.chat.id}:${message.message_id}`, message);
@@ -45,6 +46,8 @@ function take(state) {
 
 const chatId = () => place.chat ?? person;
 const personName = (user) => [user.first_name, user.last_name].filter(Boolean).join(" ");
+const authorName = (message) => message.sender_chat?.title ?? personName(message.from);
+const inGroup = () => place.chat === world.group.id;
 
 function showPeople() {
   $("person").replaceChildren(...world.people.map((one) => {
@@ -55,9 +58,21 @@ function showPeople() {
   }));
 }
 
+// Of the person's app; people keep their own until another one is chosen.
+function showLanguages() {
+  const own = world.people.find((one) => one.id === person).language_code;
+  language ??= own;
+  $("language").replaceChildren(...LANGUAGES.map((code) => {
+    const option = node("option", "", code);
+    option.value = code;
+    option.selected = code === language;
+    return option;
+  }));
+}
+
 function tabs() {
   const topics = world.topics.map((topic) => ({ label: `# ${topic.name}`, chat: world.group.id, thread: topic.id }));
-  return [{ label: "Private chat", chat: null, thread: null }, ...topics];
+  return [{ label: "Private chat", chat: null, thread: null }, ...topics, { label: world.channel.title, chat: world.channel.id, thread: null }];
 }
 
 function showChats() {
@@ -68,12 +83,14 @@ function showChats() {
     button.onclick = () => { place = { chat: tab.chat, thread: tab.thread }; quote(null); show(true); };
     return button;
   }));
-  $("title").textContent = place.chat ? world.group.title : world.bot.first_name;
-  $("subtitle").textContent = place.chat ? "group, 3 people and the bot" : "bot";
+  $("title").textContent = !place.chat ? world.bot.first_name : inGroup() ? world.group.title : world.channel.title;
+  $("subtitle").textContent = !place.chat ? "bot" : inGroup() ? "group, 3 people and the bot" : "channel";
+  $("hidden").hidden = !(inGroup() && person === world.admin);
+  $("text").disabled = place.chat === world.channel.id && person !== world.admin;
 }
 
 const visible = () => [...messages.values()]
-  .filter((m) => m.chat.id === chatId() && (!place.chat || (m.message_thread_id ?? null) === place.thread))
+  .filter((m) => m.chat.id === chatId() && (!m.only_for || m.only_for === person) && (!place.chat || (m.message_thread_id ?? null) === place.thread))
   .sort((a, b) => a.message_id - b.message_id);
 
 // ---- messages
@@ -95,11 +112,12 @@ function show(jump = false) {
 }
 
 function bubble(message, key) {
-  const box = node("article", message.from.id === person ? "message mine" : "message");
+  const box = node("article", message.from?.id === person ? "message mine" : "message");
   box.dataset.key = key;
   box.dataset.id = message.message_id;
   const inner = node("div", "bubble");
-  if (message.from.id !== person && place.chat) inner.append(node("div", "author", personName(message.from)));
+  if (message.from?.id !== person && place.chat) inner.append(node("div", "author", authorName(message)));
+  if (message.only_for) inner.append(node("div", "reply", "only you see this"));
   if (message.via_bot) inner.append(node("div", "reply", `via @${message.via_bot.username}`));
   if (message.reply_to_message) inner.append(node("div", "reply", oneLine(message.reply_to_message)));
   if (message.document) inner.append(file(message.document));
@@ -114,7 +132,7 @@ function bubble(message, key) {
   return box;
 }
 
-const oneLine = (m) => `${personName(m.from)}: ${(m.text ?? m.document?.file_name ?? "").split("\n")[0]}`;
+const oneLine = (m) => `${authorName(m)}: ${(m.text ?? m.document?.file_name ?? "").split("\n")[0]}`;
 
 function meta(message) {
   const line = node("div", "meta");
@@ -122,7 +140,7 @@ function meta(message) {
   answer.type = "button";
   answer.onclick = () => quote(message);
   const time = new Date(message.date * 1000).toTimeString().slice(0, 5);
-  line.append(answer, node("span", "", (message.edit_date && message.from.id === person ? "edited " : "") + time));
+  line.append(answer, node("span", "", (message.edit_date && message.from?.id === person ? "edited " : "") + time));
   return line;
 }
 
@@ -148,7 +166,8 @@ function picture(address) {
 
 // Entities may lie inside each other; offsets count UTF-16 units, as JavaScript does.
 function rich(text, entities) {
-  const out = node("span");
+  const out = node("div", "words");
+  out.dir = "auto";
   walk(out, text, 0, text.length, [...entities].sort((a, b) => a.offset - b.offset || b.length - a.length));
   return out;
 }
@@ -195,15 +214,16 @@ function keyboard(message) {
 function button(message, key) {
   const made = node("button", key.style ?? "", key.text);
   made.type = "button";
+  made.dir = "auto";
   made.title = key.text;
   made.onclick = async () => {
-    const start = key.url?.match(/^https:\/\/t\.me\/([^?/]+)\?start=([\w-]+)$/);
-    if (start && start[1] === world.bot.username) return openBot(start[2]);
+    const start = key.url?.match(/^https:\/\/t\.me\/([^?/]+)\?(start|startgroup)=([\w-]+)$/);
+    if (start && start[1] === world.bot.username) return openBot(start[2] === "startgroup", start[3]);
     if (key.url) return window.open(key.url, "_blank", "noopener");
     if (key.switch_inline_query_chosen_chat) return chooseChat(key.switch_inline_query_chosen_chat.query);
     if (key.copy_text) { await navigator.clipboard.writeText(key.copy_text.text); return toast("Copied"); }
     made.classList.add("waiting");
-    const answer = await post("/chat/press", { person, chat: place.chat, message_id: message.message_id, data: key.callback_data });
+    const answer = await post("/chat/press", { person, chat: place.chat, message_id: message.message_id, data: key.callback_data, language });
     made.classList.remove("waiting");
     if (answer.alert) { $("alerttext").textContent = answer.text; $("alert").showModal(); }
     else if (answer.text) toast(answer.text);
@@ -211,11 +231,11 @@ function button(message, key) {
   return made;
 }
 
-// A link to the bot: its private chat, and what the link says sent there.
-function openBot(payload) {
-  place = { chat: null, thread: null };
+// A link to the bot: its private chat, or the group it is brought to, and what the link says sent there.
+function openBot(toGroup, payload) {
+  place = { chat: toGroup ? world.group.id : null, thread: null };
   show(true);
-  send(`/start ${payload}`);
+  send(toGroup ? `/start@${world.bot.username} ${payload}` : `/start ${payload}`);
 }
 
 // ---- inline mode: what is typed behind the bot's name, in any chat
@@ -246,7 +266,7 @@ function offer() {
 }
 
 async function ask(text, number) {
-  const { query, results } = await post("/chat/inline", { person, text });
+  const { query, results } = await post("/chat/inline", { person, text, language });
   if (number !== offers || !$("text").value.startsWith("@")) return;
   const items = (results ?? []).map((result) => {
     const item = node("button");
@@ -282,17 +302,30 @@ function quote(message) {
 
 async function send(text) {
   if (!text.trim()) return;
-  const sent = { person, chat: place.chat, thread: place.thread, text, reply_to: replyTo };
+  const anonymous = !$("hidden").hidden && $("anonymous").checked;
+  const sent = { person, chat: place.chat, thread: place.thread, text, reply_to: replyTo, anonymous, language };
   quote(null);
   await post("/chat/send", sent);
   $("messages").scrollTop = $("messages").scrollHeight;
+}
+
+// As Telegram looks them up: the narrowest scope that has some, in the person's language before all others.
+function commandMenu() {
+  const admin = person === world?.admin;
+  const scopes = place.chat ? [...(admin ? ["all_chat_administrators"] : []), "all_group_chats", "default"] : [`chat:${person}`, "all_private_chats", "default"];
+  for (const scope of scopes)
+    for (const code of [language?.slice(0, 2), ""]) {
+      const found = world?.commands[`${scope} ${code}`];
+      if (found?.length) return found;
+    }
+  return [];
 }
 
 function showCommands(open) {
   const menu = $("commands");
   menu.hidden = !open;
   $("menu").setAttribute("aria-expanded", open);
-  menu.replaceChildren(...(world?.commands ?? []).map((command) => {
+  menu.replaceChildren(...commandMenu().map((command) => {
     const item = node("button");
     item.type = "button";
     item.setAttribute("role", "menuitem");
@@ -317,6 +350,7 @@ $("composer").onsubmit = (event) => {
 $("text").oninput = () => { showCommands($("text").value === "/"); offer(); };
 $("menu").onclick = () => showCommands($("commands").hidden);
 $("unquote").onclick = () => quote(null);
-$("person").onchange = () => { person = Number($("person").value); quote(null); show(true); };
+$("person").onchange = () => { person = Number($("person").value); language = null; showLanguages(); quote(null); show(true); };
+$("language").onchange = () => { language = $("language").value; };
 document.addEventListener("keydown", (event) => { if (event.key === "Escape") { showCommands(false); quote(null); $("offers").hidden = true; } });
 listen();
