@@ -35,7 +35,7 @@ from bot.memory.preferences import Chosen
 from bot.memory.shared import Shared
 from bot.memory.updates import Updates
 from bot.memory.watchers import Watchers
-from bot.middlewares import AnswerPresses, OnlyOnce, Polite, WriteDown
+from bot.middlewares import AnswerPresses, OnlyOnce, Polite, RightToLeft, WriteDown
 from bot.pacing import Pacing
 from bot.session import Session
 from bot.settings import BotSettings
@@ -92,6 +92,7 @@ async def open_app(settings: BotSettings) -> AsyncIterator[None]:
         pacing = Pacing(redis)
         updates = Updates(redis)
         bot.session.middleware(WriteDown(updates))
+        bot.session.middleware(RightToLeft())
         bot.session.middleware(Polite(pacing))
         await _wait_for_telegram(bot)
         store, watchers, bans = JobStore(redis), Watchers(redis), Bans(redis)

@@ -99,8 +99,8 @@ class Editor:
                 language, render = self._waiting.pop(spot)
                 with speaking(language):
                     screen = await render()
-                if screen != shown:
-                    await edit(self._bot, spot, screen)
+                    if screen != shown:
+                        await edit(self._bot, spot, screen)
                 shown = screen
         except TelegramAPIError as error:
             # The message is gone or we may not touch it: the person who presses it again is told so by Telegram.

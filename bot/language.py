@@ -5,6 +5,7 @@ Which one is spoken belongs to the running task: an update sets it for its handl
 
 import gettext
 import io
+import unicodedata
 from collections.abc import Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
@@ -29,7 +30,7 @@ LANGUAGES = {
 }
 """Each by its own name, under the code Telegram has for it, in small letters."""
 RIGHT_TO_LEFT = {"ar"}
-ISOLATE, END = "\u2068", "\u2069"
+LEFT_TO_RIGHT, BY_ITS_LETTERS, END = "\u2066", "\u2068", "\u2069"
 CATALOGUES = Path(__file__).parent / "locales"
 
 _spoken: ContextVar[str] = ContextVar("spoken", default=ENGLISH)
@@ -77,9 +78,23 @@ def many(one: str, several: str, number: int, /, **values: object) -> str:
     return _fill(_catalogue(spoken()).ngettext(one, several, number), {**values, "number": number})
 
 
+def is_right_to_left() -> bool:
+    """Whether the language that is spoken is written from right to left."""
+    return spoken() in RIGHT_TO_LEFT
+
+
+def isolated(text: str) -> str:
+    """Text of another script, which must not turn the order of what stands around it."""
+    if not text or not is_right_to_left():
+        return text
+    # A range has no letters to go by, and must not be turned round.
+    has_letters = any(unicodedata.bidirectional(c) in {"L", "R", "AL"} for c in text)
+    return f"{BY_ITS_LETTERS if has_letters else LEFT_TO_RIGHT}{text}{END}"
+
+
 def language_name(code: str) -> str:
     """What the language that is spoken calls the one of that code; the code itself where that is not known."""
-    aliases = {"es-la": "es-419", "pt-br": "pt-BR", "zh-hk": "zh-HK"}
+    aliases = {"es-la": "es-419", "pt-br": "pt-BR", "zh-hk": "zh-Hant"}
     try:
         found = Locale.parse(aliases.get(code, code), sep="-")
         return found.get_display_name(Locale.parse(spoken(), sep="-")) or code
@@ -90,10 +105,9 @@ def language_name(code: str) -> str:
 def _fill(text: str, values: dict[str, object]) -> str:
     if not values:
         return text
-    if spoken() in RIGHT_TO_LEFT:
-        # A title in another script must not turn the order of what stands around it.
-        values = {name: f"{ISOLATE}{value}{END}" if isinstance(value, str) else value for name, value in values.items()}
-    return text.format_map(values)
+    return text.format_map(
+        {name: isolated(value) if isinstance(value, str) else value for name, value in values.items()}
+    )
 
 
 @cache

@@ -3,7 +3,7 @@
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable
-from typing import Any, cast
+from typing import Any, ClassVar, cast
 
 from aiogram import BaseMiddleware, Bot
 from aiogram.client.session.middlewares.base import BaseRequestMiddleware, NextRequestMiddlewareType
@@ -15,6 +15,7 @@ from aiogram.exceptions import (
 )
 from aiogram.methods import (
     AnswerCallbackQuery,
+    EditEphemeralMessageText,
     EditMessageText,
     GetUpdates,
     Response,
@@ -26,6 +27,7 @@ from aiogram.methods.base import TelegramType
 from aiogram.types import CallbackQuery, TelegramObject, Update
 
 from bot.delivery.outgoing import OutgoingFile
+from bot.language import is_right_to_left
 from bot.memory.updates import Updates
 from bot.pacing import Pacing
 
@@ -103,6 +105,28 @@ class AnswerPresses(BaseMiddleware):
         result = await handler(event, data)
         await answer.now()
         return result
+
+
+class RightToLeft(BaseRequestMiddleware):
+    """Begins each line of Arabic with a mark: by itself a line runs in the direction of its first word, often a title's."""
+
+    MARK = "\u200f"
+    FIELDS: ClassVar[dict[type[TelegramMethod[Any]], str]] = {
+        SendMessage: "text",
+        EditMessageText: "text",
+        EditEphemeralMessageText: "text",
+        SendDocument: "caption",
+    }
+
+    async def __call__(
+        self, make_request: NextRequestMiddlewareType[TelegramType], bot: Bot, method: TelegramMethod[TelegramType]
+    ) -> Response[TelegramType]:
+        field = self.FIELDS.get(type(method), "")
+        text = getattr(method, field, None) if is_right_to_left() else None
+        if text:
+            marked = "\n".join(f"{self.MARK}{line}" for line in text.split("\n"))
+            method = method.model_copy(update={field: marked})
+        return await make_request(bot, method)
 
 
 class Polite(BaseRequestMiddleware):

@@ -3,7 +3,7 @@
 import html
 from collections.abc import Mapping
 
-from bot.language import many, mark, say
+from bot.language import isolated, many, mark, say
 from tasks.jobs.job import Failure, Missing
 
 SENTENCES = {
@@ -51,9 +51,10 @@ def failure_sentence(failure: Failure) -> str:
 
 
 def safe(text: str, limit: int = 200) -> str:
-    """Any text as one line of HTML, cut to `limit` characters before it is escaped."""
+    """Any text of others as one line of HTML, cut to `limit` characters before it is escaped."""
     one_line = " ".join("".join(c if c.isprintable() else " " for c in text).split())
-    return html.escape(one_line if len(one_line) <= limit else f"{one_line[: limit - 1]}…", quote=False)
+    cut = one_line if len(one_line) <= limit else f"{one_line[: limit - 1]}…"
+    return isolated(html.escape(cut, quote=False))
 
 
 def chapters_text(labels: str) -> str:

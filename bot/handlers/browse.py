@@ -1,5 +1,6 @@
 """From a search result to picked chapters: the title card and the picker."""
 
+import html
 import logging
 from collections.abc import Iterable
 from typing import Literal
@@ -415,7 +416,7 @@ def card_screen(picker: Picker, username: str, *, errand: str = "", group_too: b
     manga = picker.details.manga
     title = f"<b>{safe(manga.title)}</b>"
     if manga.url and manga.url.startswith(("http://", "https://")):
-        title = f'<a href="{safe(manga.url, 500).replace(chr(34), "%22")}">{title}</a>'
+        title = f'<a href="{html.escape(manga.url)}">{title}</a>'
     lines = [title, *_facts(picker)]
     if manga.description:
         lines.append(f"\n{safe(manga.description, 500)}")

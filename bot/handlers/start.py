@@ -5,7 +5,7 @@ from aiogram.filters import Command, CommandStart
 from aiogram.types import Message
 
 from bot.commands import IN_GROUPS, IN_PRIVATE
-from bot.language import mark, say
+from bot.language import isolated, mark, say
 
 HELP = mark("""\
 I download manga chapters and send them to this chat as one archive.
@@ -36,6 +36,6 @@ async def help_text(message: Message) -> None:
         search=say(SEARCH_IN_PRIVATE if private else SEARCH_IN_A_GROUP),
         chapters=say("Chapters"),
         download=say("Download"),
-        commands="\n".join(f"/{name} – {say(description)}" for name, description in names.items()),
+        commands="\n".join(f"{isolated(f'/{name}')} – {say(text)}" for name, text in names.items()),
     )
     await message.reply(text)
