@@ -25,6 +25,7 @@ class Spot(NamedTuple):
     receiver: int | None = None
 
 
+MOST_REMEMBERED = 1000
 Render = Callable[[], Awaitable["Screen"]]
 
 
@@ -75,6 +76,8 @@ class Editor:
         self._background = background
         self._waiting: dict[Spot, tuple[str, Render]] = {}
         self._busy: set[Spot] = set()
+        self._shown: dict[Spot, str] = {}
+        """Digests of what the latest messages show; Telegram takes an edit that changes nothing for an error."""
 
     def show(self, spot: Spot, render: Render) -> None:
         """Show what `render` returns when the chat's turn comes; takes the place of what was still waiting there."""
@@ -92,19 +95,24 @@ class Editor:
         self.show(spot, render)
 
     async def _work_off(self, spot: Spot) -> None:
-        shown: Screen | None = None
         try:
             while spot in self._waiting:
                 await self._pacing.slot(spot.receiver or spot.chat_id)
                 language, render = self._waiting.pop(spot)
                 with speaking(language):
                     screen = await render()
-                    if screen != shown:
+                    if digest(screen) != self._shown.get(spot):
                         await edit(self._bot, spot, screen)
-                shown = screen
+                self._note(spot, screen)
         except TelegramAPIError as error:
             # The message is gone or we may not touch it: the person who presses it again is told so by Telegram.
             log.info("message %s can't be edited: %s", spot, error)
         finally:
             self._waiting.pop(spot, None)
             self._busy.discard(spot)
+
+    def _note(self, spot: Spot, screen: Screen) -> None:
+        self._shown.pop(spot, None)
+        self._shown[spot] = digest(screen)
+        if len(self._shown) > MOST_REMEMBERED:
+            del self._shown[next(iter(self._shown))]

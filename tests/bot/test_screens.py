@@ -8,6 +8,7 @@ from bot.handlers.browse import card_screen, picker_screen
 from bot.handlers.search import results_screen
 from bot.local.telegram.rules import check_caption, check_keyboard, check_text
 from bot.memory.menus import Picker, Results
+from bot.memory.watchers import Watcher
 from tasks import errors
 from tasks.jobs.job import ArchiveFile, Failure, Job, JobState, Missing, Progress, Result
 from tasks.jobs.store import Place
@@ -101,3 +102,24 @@ def test_every_error_a_person_can_meet_has_a_sentence() -> None:
     assert codes == set(texts.SENTENCES)
     for code in codes:
         assert "{" not in texts.sentence(code, {})
+
+
+@pytest.mark.parametrize("chapters", [41, 640, 5000])
+def test_every_page_is_two_presses_away_or_a_few(chapters: int) -> None:
+    picker = Picker(id="abcdefghijkl", owner=1, details=details("x", chapters))
+    jumps = [b for row in keyboards.pages(picker).inline_keyboard for b in row]
+    assert len(jumps) <= 40
+    assert jumps[0].text.startswith("0–")
+    assert jumps[-1].text.endswith(f"–{chapters - 1}")
+    pages = -(-chapters // 20)
+    assert len(jumps) == min(pages, len(jumps))
+
+
+def test_a_board_lists_what_fits() -> None:
+    one = job("<b>x</b>" * 20)
+    watcher = Watcher(job_id=one.id, chat_id=-1, user_id=1, joined={n: f"<i>{n}" * 30 for n in range(9)})
+    screen = status_message.board([(one, watcher)] * 10, 7)
+    check_text(screen.text, "HTML")
+    assert "17 downloads here" in screen.text
+    assert "… and 7 more" in screen.text
+    check_keyboard(screen.keyboard and screen.keyboard.model_dump(exclude_none=True))
