@@ -58,4 +58,6 @@ def _for_us(message: Message) -> bool:
     if message.chat.type == "private":
         return True
     replied = message.reply_to_message
+    if message.chat.type == "channel" and replied:
+        return True  # who wrote the other one is not told there
     return (message.text or "").startswith("/") or bool(replied and replied.from_user and replied.from_user.is_bot)

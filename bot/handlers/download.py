@@ -15,10 +15,10 @@ from bot.delivery.status_message import what
 from bot.destination import Destination
 from bot.handlers.menu_access import TOO_OLD, PressRefused, is_member, open_menu
 from bot.handlers.quiet import nod
-from bot.language import mark, say
+from bot.language import mark, say, speaking, spoken
 from bot.memory.history import History
 from bot.memory.menus import Menus, Picker
-from bot.memory.preferences import Preferences
+from bot.memory.preferences import Chosen, Preferences
 from bot.middlewares import Answer
 from bot.settings import BotSettings
 from bot.texts import safe, sentence
@@ -74,6 +74,7 @@ async def download_picked(
     bot: Bot,
     caller: Caller,
     preferences: Preferences,
+    chosen: Chosen,
     menus: Menus,
     desk: Desk,
     settings: BotSettings,
@@ -83,16 +84,19 @@ async def download_picked(
     picked = sorted(picker.available(await menus.picked(picker.id)))
     if not picked:
         raise PressRefused(say("Pick at least one chapter first."))
-    chapters = [picker.chapters[place] for place in picked]
-    request = request_for(picker.details.manga, chapters, preferences, settings)
-    if picker.destination is None:
-        await _take_press(query, request, caller, desk, answer)
+    manga, chapters = picker.details.manga, [picker.chapters[place] for place in picked]
+    to = picker.destination
+    if to is None:
+        await _take_press(query, request_for(manga, chapters, preferences, settings), caller, desk, answer)
         return
     # They may have left the group since they began.
-    if not await is_member(bot, picker.destination.chat_id, caller.id):
+    if not await is_member(bot, to.chat_id, caller.id):
         raise PressRefused(say("You are not in that group."))
-    if await _take(request, picker.destination, caller, desk) is Taken.ALREADY:
-        raise PressRefused(say(TAKEN[Taken.ALREADY]))
+    there = (await chosen.of(to.chat_id)).over(preferences)
+    with speaking(there.language or spoken()):
+        taken = await _take(request_for(manga, chapters, there, settings), to, caller, desk)
+    if taken is Taken.ALREADY:
+        raise PressRefused(say(TAKEN[taken]))
     await answer.now(say("It comes to {name}.", name=picker.destination_name), alert=True)
 
 

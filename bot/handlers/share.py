@@ -24,7 +24,7 @@ from bot.language import mark, say
 from bot.links import Kind
 from bot.memory.found import Found
 from bot.memory.menus import Menus, Picker
-from bot.memory.preferences import Preferences
+from bot.memory.preferences import Chosen, Preferences
 from bot.memory.shared import Errand, Selection, SentFile, Shared
 from bot.settings import BotSettings
 from bot.texts import chapters_text, safe
@@ -57,6 +57,7 @@ class _Opening:
     bot: Bot
     caller: Caller
     preferences: Preferences
+    chosen: Chosen
     shared: Shared
     sources: Sources
     menus: Menus
@@ -67,13 +68,13 @@ class _Opening:
         await self.message.reply_document(file.file_id, caption=caption(file))
 
     async def title(self, manga: Manga) -> None:
-        if details := await self._details(manga):
+        if details := await self._details(manga, self.preferences):
             picker = await new_picker(details, self.caller.id, self.preferences, self.menus, self.shared)
             screen = await card(self.bot, self.message, picker, self.shared, self.settings)
             await self.message.reply(screen.text, reply_markup=screen.keyboard, link_preview_options=screen.preview)
 
     async def selection(self, selection: Selection) -> None:
-        details = await self._details(selection.manga)
+        details = await self._details(selection.manga, self.preferences)
         if details is None:
             return
         # Who shared them saw this language, and these groups.
@@ -91,13 +92,14 @@ class _Opening:
         if not await is_member(self.bot, chat_id, self.caller.id):
             await self.message.reply(say("You are not in that group."))
             return
-        details = await self._details(errand.manga)
+        there = (await self.chosen.of(chat_id)).over(self.preferences)
+        details = await self._details(errand.manga, there)
         if details is None:
             return
         picker = await new_picker(
             details,
             self.caller.id,
-            self.preferences,
+            there,
             self.menus,
             self.shared,
             destination=errand.destination,
@@ -105,9 +107,9 @@ class _Opening:
         )
         await send_picker(self.message, picker, set(), self.menus, self.store)
 
-    async def _details(self, manga: Manga) -> MangaDetails | None:
-        """The title; None after it was told why it can't be opened."""
-        if not self.preferences.allows(manga.rating):
+    async def _details(self, manga: Manga, preferences: Preferences) -> MangaDetails | None:
+        """The title; None after it was told why it can't be opened where these preferences count."""
+        if not preferences.allows(manga.rating):
             await self.message.reply(say(NOT_ALLOWED))
             return None
         try:
@@ -123,13 +125,14 @@ async def start_with_payload(
     bot: Bot,
     caller: Caller,
     preferences: Preferences,
+    chosen: Chosen,
     shared: Shared,
     sources: Sources,
     menus: Menus,
     store: JobStore,
     settings: BotSettings,
 ) -> None:
-    opening = _Opening(message, bot, caller, preferences, shared, sources, menus, store, settings)
+    opening = _Opening(message, bot, caller, preferences, chosen, shared, sources, menus, store, settings)
     match await _behind(links.parse(command.args or ""), shared):
         case SentFile() as file:
             await opening.file(file)

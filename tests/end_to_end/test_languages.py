@@ -45,7 +45,8 @@ async def test_a_group_speaks_its_own_language(mina_in_group: Person, telegram: 
     await mina_in_group.sees("اللغة التي أتحدث بها")
     async with Person(telegram.url, JUNHO, chat=GROUP, thread=2, language="ko") as junho:
         sent = await junho.sends("/download demo lantern-1 lantern-2")
-        await junho.sees("تم · ", after=sent)
+        done = await junho.sees("تم · ", after=sent)
+        assert all(line.startswith("\u200f") for line in done["text"].splitlines())
     assert await mina_in_group.breaches() == []
 
 

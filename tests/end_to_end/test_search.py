@@ -67,3 +67,51 @@ async def test_answers_are_remembered_and_errors_are_not(mina: Person, junho: Pe
     sent = await junho.sends("  harbour ")
     await junho.sees("2 titles$", after=sent)
     assert asked(two_sources, "mangapill") == before
+
+
+async def test_the_first_source_that_was_chosen_comes_first(mina: Person, two_sources: WebServer) -> None:
+    for segment, title in (("mangahere", "Harbour at Dawn"), ("mangapill", "Harbour Lights")):
+        answers(two_sources, segment, found(title))
+    await mina.sends("/settings")
+    screen = await mina.sees("Your settings")
+    for first in ("mangapill", "mangahere", "mangapill"):
+        await mina.presses("^First source", on=screen)
+        await mina.sees_button(f"^{first}$")
+        await mina.presses(f"^(✅ )?{first}$", on=screen)
+        await mina.sees_button(f"^✅ {first}$")
+        await mina.presses("^‹", on=screen)
+        await mina.sees_button(f"First source: {first}")
+        sent = await mina.sends("harbour")
+        shown = await mina.sees(r"2 titles$", after=sent)
+        assert buttons(shown)[0]["text"].endswith(first)
+
+
+async def test_titles_that_a_group_does_not_allow_are_not_shown(
+    mina: Person, mina_in_group: Person, bot_settings: BotSettings, source_server: WebServer
+) -> None:
+    source_server.reset()
+    results = [
+        {"id": "1", "title": "Harbour Lights", "contentRating": "safe"},
+        {"id": "2", "title": "Harbour Nights", "contentRating": "erotica"},
+    ]
+    source_server.on("/manga/mangadex/harbour?page=1", as_json({"results": results}))
+    settings = bot_settings.model_copy(update={"mangapi_url": source_server.url, "consumet_providers": ("mangadex",)})
+    async with running_bot(settings):
+        sent = await mina_in_group.sends("/settings")
+        screen = await mina_in_group.sees("Settings of this group", after=sent)
+        await mina_in_group.presses("^Allowed here", on=screen)
+        await mina_in_group.sees_button("^suggestive$")
+        await mina_in_group.presses("^suggestive$", on=screen)
+        await mina_in_group.sees_button("^✅ suggestive$")
+        sent = await mina_in_group.sends("/search harbour")
+        shown = await mina_in_group.sees("1 title\n1 title is not shown", after=sent)
+        assert [b["text"] for b in buttons(shown)] == ["Harbour Lights"]
+        # Nor by a link.
+        offered = await mina.types("harbour")
+        sent = await mina_in_group.chooses(offered, offered["results"][1]["id"])
+        shared = next(m for m in await mina_in_group.messages() if m["message_id"] == sent)
+        payload = buttons(shared)[0]["url"].partition("?start=")[2]
+        sent = await mina_in_group.sends(f"/start {payload}")
+        await mina_in_group.sees("not allowed in this group", after=sent)
+        sent = await mina.sends("harbour")
+        await mina.sees("2 titles$", after=sent)
