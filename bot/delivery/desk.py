@@ -75,10 +75,12 @@ class Canceller:
         await self._watchers.update(watcher, cancelled_by=by)
         await self._end_if_unwanted(watcher.job_id, by)
 
-    async def leave(self, watcher: Watcher, caller: Caller) -> None:
-        """The caller does not wait for it any more; the last one who does cancels it for the watcher's chat."""
-        await self._watchers.leave(watcher, caller.id, caller.name or "?")
-        await self._end_if_unwanted(watcher.job_id, caller.name)
+    async def leave(self, watcher: Watcher, caller: Caller) -> bool:
+        """The caller does not wait for it any more; False if they did not. The last one cancels it for the watcher's chat."""
+        left = await self._watchers.leave(watcher, caller.id, caller.name or "?")
+        if left:
+            await self._end_if_unwanted(watcher.job_id, caller.name)
+        return left
 
     async def _end_if_unwanted(self, job_id: str, by: str) -> None:
         waiting = [other for other in await self._watchers.at_job(job_id) if not other.cancelled_by]

@@ -123,7 +123,9 @@ class Watch:
 
     async def _move(self, watcher: Watcher, chat_id: int, *, redirected: bool) -> str:
         """Go on in another chat, with a status message of its own. The job has one watcher more for a moment."""
-        here = {"thread_id": None, "asked_in": None, "message_id": None, "shown": "", "redirected": redirected}
+        here: dict[str, object] = {"thread_id": None, "asked_in": None, "message_id": None, "shown": ""}
+        if redirected:
+            here |= {"redirected": True, "joined": {watcher.user_id: watcher.user_name}}
         return await self._hand_on(watcher, watcher.model_copy(update={"chat_id": chat_id, **here}))
 
     async def _hand_on(self, watcher: Watcher, successor: Watcher) -> str:

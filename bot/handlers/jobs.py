@@ -60,12 +60,12 @@ async def _waiting(message: Message, caller: Caller, watchers: Watchers) -> list
 
 
 async def cancel_newest(message: Message, caller: Caller, watchers: Watchers, canceller: Canceller) -> None:
-    waiting = await _waiting(message, caller, watchers)
-    if not waiting:
-        await message.reply(say(NONE))
-        return
-    await canceller.leave(waiting[0], caller)
-    await nod(message, "👌", say(CANCELLING))
+    for watcher in await _waiting(message, caller, watchers):
+        # Sent twice in a hurry, it means two of them.
+        if await canceller.leave(watcher, caller):
+            await nod(message, "👌", say(CANCELLING))
+            return
+    await message.reply(say(NONE))
 
 
 async def cancel_job(

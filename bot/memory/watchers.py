@@ -19,8 +19,8 @@ from bot.destination import Destination
 from tasks.models import Value
 
 KEY = "manhwa:bot:watcher"
-NOTHING = "-"
-"""What stands in a hash for None."""
+NOTHING = "\0"
+"""What stands in a hash for None; nobody is called that."""
 WITH = "with:"
 ADD = """
 if redis.call('SADD', KEYS[1], ARGV[1]) == 0 then return 0 end
@@ -36,7 +36,7 @@ redis.call('ZADD', KEYS[3], ARGV[2], ARGV[1])
 return redis.call('HSETNX', KEYS[2], ARGV[3], ARGV[4])
 """
 LEAVE = """
-redis.call('HDEL', KEYS[2], ARGV[2])
+if redis.call('HDEL', KEYS[2], ARGV[2]) == 0 then return 0 end
 redis.call('ZREM', KEYS[3], ARGV[1])
 for _, name in ipairs(redis.call('HKEYS', KEYS[2])) do
   if string.sub(name, 1, 5) == 'with:' then
@@ -47,7 +47,7 @@ for _, name in ipairs(redis.call('HKEYS', KEYS[2])) do
   end
 end
 if redis.call('SISMEMBER', KEYS[1], ARGV[1]) == 1 then redis.call('HSET', KEYS[2], 'cancelled_by', ARGV[3]) end
-return 0
+return 1
 """
 UPDATE = """
 if redis.call('SISMEMBER', KEYS[1], ARGV[1]) == 1 then redis.call('HSET', KEYS[2], unpack(ARGV, 2)) end
@@ -137,9 +137,9 @@ class Watchers:
         return bool(await self._join(keys=keys, args=[watcher.key, time.time(), f"{WITH}{user_id}", name]))
 
     async def leave(self, watcher: Watcher, user_id: int, name: str) -> bool:
-        """One of those who wait there does not any more; False if nobody does now, which cancels it for the chat.
+        """One of those who wait there does not any more; False if they did not before.
 
-        Where they asked first, one who joined takes their place.
+        Where they asked first, one who joined takes their place; where nobody is left, it is cancelled for the chat.
         """
         keys = [f"{KEY}s", f"{KEY}:{watcher.key}", f"{KEY}s-of:{user_id}"]
         return bool(await self._leave(keys=keys, args=[watcher.key, f"{WITH}{user_id}", name]))
@@ -147,9 +147,9 @@ class Watchers:
     async def get(self, key: str) -> Watcher | None:
         """The watcher of that key, as it is now."""
         fields = cast("dict[str, str]", await self._redis.hgetall(f"{KEY}:{key}"))
-        known: dict[str, Any] = {name: value for name, value in fields.items() if value != NOTHING}
-        joined = {int(name.removeprefix(WITH)): known.pop(name) for name in list(known) if name.startswith(WITH)}
-        return Watcher.model_validate(known | {"joined": joined}) if known else None
+        joined = {int(name.removeprefix(WITH)): fields.pop(name) for name in list(fields) if name.startswith(WITH)}
+        known = {name: value for name, value in fields.items() if value != NOTHING}
+        return Watcher.model_validate({**known, "joined": joined}) if known else None
 
     async def all_keys(self) -> set[str]:
         return cast("set[str]", await self._redis.smembers(f"{KEY}s"))

@@ -8,7 +8,7 @@ from bot.memory.watchers import Watcher, Watchers
 from bot.settings import BotSettings
 from tasks.resources import open_redis
 
-MINA = Watcher(job_id="0123456789abcdef", chat_id=101, user_id=101, asked_in=7, joined={101: ""})
+MINA = Watcher(job_id="0123456789abcdef", chat_id=101, user_id=101, asked_in=7, joined={101: "-"}, user_name="-")
 GROUP = Watcher(
     job_id="0123456789abcdef",
     chat_id=-100,
