@@ -76,6 +76,16 @@ Celery reads the variables of these names by itself as well, so only what it und
 """
 
 
+def _folder(value: Path | None) -> Path | None:
+    if value is not None and not value.expanduser().is_dir():
+        raise ValueError("has to be a folder that can be read")
+    return value and value.expanduser()
+
+
+LibraryDir = Annotated[Path | None, AfterValidator(_folder)]
+"""A folder that is there, or None."""
+
+
 class TaskSettings(BaseSettings):
     """What workers, beat and everything that submits jobs need to know."""
 
@@ -91,6 +101,7 @@ class TaskSettings(BaseSettings):
         "mangakakalot",
         "managreader",
     )
+    library_dir: LibraryDir = None
     data_dir: Path = Path("data")
     download_concurrency: int = Field(default=8, ge=1, le=16)
     max_chapters_per_job: int = Field(default=200, ge=1)

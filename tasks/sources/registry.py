@@ -9,6 +9,7 @@ from tasks.settings import TaskSettings
 from tasks.sources.consumet import PROVIDERS, Consumet
 from tasks.sources.demo import Demo
 from tasks.sources.http import SourceHttp
+from tasks.sources.library import Library
 from tasks.sources.source import Source
 
 
@@ -35,13 +36,13 @@ class Sources:
 async def open_sources(settings: TaskSettings) -> AsyncIterator[Sources]:
     """The sources that the settings switch on; the demo library where that is none."""
     async with open_web(settings.mangapi_url) as web:
-        if not settings.mangapi_url:
-            yield Sources([Demo()])
-            return
-        yield Sources(
-            [
+        found: list[Source] = []
+        if settings.mangapi_url:
+            found += [
                 Consumet(SourceHttp(web, provider.name), settings.mangapi_url, provider)
                 for provider in PROVIDERS
                 if provider.segment in settings.consumet_providers
             ]
-        )
+        if settings.library_dir:
+            found.append(Library(settings.library_dir))
+        yield Sources(found or [Demo()])

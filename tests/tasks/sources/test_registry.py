@@ -6,7 +6,7 @@ from bot.settings import BotSettings
 from tasks.errors import UnknownSource
 from tasks.sources.consumet import PROVIDERS
 from tasks.sources.registry import open_sources
-from tests.tasks.sources import test_consumet, test_demo
+from tests.tasks.sources import test_consumet, test_demo, test_library
 from tests.tasks.sources.contract import all_contracts
 
 
@@ -37,5 +37,5 @@ async def test_only_the_providers_that_were_asked_for_are_offered() -> None:
 
 
 def test_every_source_is_held_to_the_contract() -> None:
-    assert {test_demo.TestDemo.name, *(one.name for one in PROVIDERS)} == all_contracts()
+    assert {test_demo.TestDemo.name, test_library.TestLibrary.name, *(one.name for one in PROVIDERS)} == all_contracts()
     assert len(PROVIDERS) == len(test_consumet.ConsumetContract.__subclasses__())

@@ -1,0 +1,129 @@
+"""A folder of comics under the contract of all sources."""
+
+import io
+import zipfile
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+from PIL import Image
+
+from bot.settings import BotSettings
+from tasks.errors import NoPages, NotFound, PageBroken, PageGone, PageTooLarge, SourceDown
+from tasks.models import Page
+from tasks.sources.library import Library
+from tasks.sources.registry import open_sources
+from tasks.sources.source import Source
+from tests.tasks.sources.contract import Known, SourceContract
+
+
+def picture(shade: int = 0) -> bytes:
+    target = io.BytesIO()
+    Image.new("L", (30, 40), shade).save(target, "PNG")
+    return target.getvalue()
+
+
+def archive(path: Path, entries: dict[str, bytes]) -> Path:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as target:
+        for name, body in entries.items():
+            target.writestr(name, body)
+    return path
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    root = tmp_path / "comics"
+    harbour = root / "Harbour Lights!! & Co"
+    pages = {f"{n}.png": picture(n) for n in (10, 2, 1)}
+    archive(harbour / "Chapter 0001 - Fog.cbz", {**pages, "ComicInfo.xml": b"<x/>", "__MACOSX/1.png": b"x"})
+    archive(harbour / "c002.5.zip", {f"in a folder/{name}": body for name, body in pages.items()})
+    (harbour / "10").mkdir()
+    for n in (1, 2, 11):
+        (harbour / "10" / f"p{n}.png").write_bytes(picture(n))
+    (harbour / "10" / "notes.txt").write_text("no picture")
+    archive(root / "One Shot.cbz", pages)
+    (root / ".hidden").mkdir()
+    return root
+
+
+class TestLibrary(SourceContract):
+    name = "library"
+    known = Known(
+        query="lights harbour",
+        manga_id="Harbour Lights!! & Co",
+        title="Harbour Lights!! & Co",
+        chapters=(
+            ("1", "Harbour Lights!! & Co/Chapter 0001 - Fog.cbz"),
+            ("2.5", "Harbour Lights!! & Co/c002.5.zip"),
+            ("10", "Harbour Lights!! & Co/10"),
+        ),
+    )
+
+    @pytest.fixture
+    async def source(self, folder: Path) -> AsyncIterator[Source]:
+        async with open_sources(BotSettings(_env_file=None, library_dir=folder)) as sources:
+            assert [one.name for one in sources.all()] == ["library"]
+            yield sources.get("20")
+
+    async def test_pages_come_in_natural_order(self, source: Source) -> None:
+        for _, chapter_id in self.known.chapters:
+            names = [page.address.partition("\n")[2] for page in await source.pages(chapter_id)]
+            assert [int("".join(filter(str.isdigit, name))) for name in names] in ([1, 2, 10], [1, 2, 11])
+
+    async def test_an_archive_at_the_top_is_a_title_of_one_chapter(self, source: Source) -> None:
+        details = await source.details("One Shot.cbz")
+        assert (details.manga.title, [one.label for one in details.chapters]) == ("One Shot", ["One Shot"])
+        assert len(await source.pages(details.chapters[0].id)) == 3
+
+    async def test_a_name_says_number_volume_and_title(self, source: Source) -> None:
+        located = await source.locate(["X/Vol. 2 Ch. 012.5 - The End.cbz", "X/Extra.cbz", "X/v03 c001", "X/007"])
+        assert [(one.volume, one.number, one.title) for one in located.chapters] == [
+            ("2", "12.5", "The End"),
+            (None, None, "Extra"),
+            ("3", "1", ""),
+            (None, "7", ""),
+        ]
+
+    @pytest.mark.parametrize("some_id", ["../secret", "/etc", "Harbour Lights!! & Co/../../secret", "out", ".", "\x00"])
+    async def test_nothing_outside_is_reached(self, source: Source, folder: Path, some_id: str) -> None:
+        secret = folder.parent / "secret"
+        secret.mkdir()
+        (secret / "1.png").write_bytes(picture())
+        (folder / "out").symlink_to(secret)
+        (folder / "Harbour Lights!! & Co" / "10" / "p99.png").symlink_to(secret / "1.png")
+        for asking in (source.details, source.pages):
+            with pytest.raises(NotFound):
+                await asking(some_id)
+        for address in (f"{some_id}\n1.png", "Harbour Lights!! & Co/10\n../../../secret/1.png"):
+            with pytest.raises(PageGone):
+                await read(source, address)
+        assert (await source.search("out")).mangas == ()
+        assert len(await source.pages("Harbour Lights!! & Co/10")) == 3
+
+    async def test_archives_that_are_broken_locked_or_bombs(self, source: Source, folder: Path) -> None:
+        title = folder / "Broken"
+        title.mkdir()
+        (title / "1.cbz").write_bytes(b"no archive")
+        with pytest.raises(NoPages):
+            await source.pages("Broken/1.cbz")
+        whole = archive(title / "2.cbz", {"1.png": picture() * 50})
+        body = bytearray(whole.read_bytes())
+        body[60:80] = b"x" * 20
+        whole.write_bytes(body)
+        with pytest.raises(PageBroken):
+            await read(source, "Broken/2.cbz\n1.png")
+        archive(title / "3.cbz", {"1.png": b"\0" * 120_000_000})
+        with pytest.raises(PageTooLarge):
+            await read(source, "Broken/3.cbz\n1.png")
+
+    async def test_a_folder_that_went_away_is_down(self, folder: Path) -> None:
+        source = Library(folder)
+        folder.rename(folder.parent / "gone")  # noqa: ASYNC240 - nobody waits for it
+        for asking in (source.check(), source.search("x")):
+            with pytest.raises(SourceDown):
+                await asking
+
+
+async def read(source: Source, address: str) -> bytes:
+    return b"".join([chunk async for chunk in source.read(Page(address=address))])
