@@ -128,7 +128,8 @@ async def open_result(
         update={"manga": details.manga.model_copy(update={"rating": details.manga.rating or manga.rating})}
     )
     picker = await new_picker(details, results.owner, preferences, menus, shared, results=results.id)
-    editor.show_once(spot, await pressed_card(query, picker, shared, settings))
+    alone = spot.receiver is not None
+    editor.show_once(spot, await pressed_card(query, picker, shared, settings, alone=alone))
 
 
 async def _for_one_alone(query: CallbackQuery, spot: Spot) -> Spot | None:
@@ -193,19 +194,23 @@ async def show_card(
     editor.show_once(spot_of(query), await pressed_card(query, picker, shared, settings))
 
 
-async def pressed_card(query: CallbackQuery, picker: Picker, shared: Shared, settings: BotSettings) -> Screen:
-    """The card in the message of a pressed button."""
+async def pressed_card(
+    query: CallbackQuery, picker: Picker, shared: Shared, settings: BotSettings, *, alone: bool = False
+) -> Screen:
+    """The card in the chat of a pressed button."""
     if not isinstance(query.message, Message) or query.bot is None:
         return card_screen(picker, "")
-    return await card(query.bot, query.message, picker, shared, settings)
+    return await card(query.bot, query.message, picker, shared, settings, alone=alone)
 
 
-async def card(bot: Bot, where: Message, picker: Picker, shared: Shared, settings: BotSettings) -> Screen:
-    """The card for the chat of that message; in a group it leads to picking in private as well."""
+async def card(
+    bot: Bot, where: Message, picker: Picker, shared: Shared, settings: BotSettings, *, alone: bool = False
+) -> Screen:
+    """The card for the chat of that message; in a group it leads to picking in private, unless one `alone` sees it."""
     username = (await bot.me()).username or ""
     # Where not everybody may use the bot in private, a group's people might be turned away there.
     is_group = where.chat.type in {"group", "supergroup"}
-    if not is_group or where.ephemeral_message_id or settings.allowed_chats:
+    if not is_group or alone or where.ephemeral_message_id or settings.allowed_chats:
         return card_screen(picker, username, group_too=where.chat.type == "private" and picker.destination is None)
     asked_in = where.reply_to_message or where
     errand = Errand(manga=picker.details.manga, destination=Destination.of(where, asked_in.message_id))

@@ -38,27 +38,14 @@ SEARCH_SECONDS = 40.0
 
 def router() -> Router:
     routes = Router(name="search")
-    routes.message.register(search_command, Command("search"))
-    routes.message.register(search_text, F.chat.type == "private", F.text, ~F.text.startswith("/"))
+    routes.message.register(search, Command("search"))
+    routes.message.register(search, F.chat.type == "private", F.text, ~F.text.startswith("/"))
     routes.message.register(unknown_command, F.chat.type == "private", F.text)
     routes.callback_query.register(show_results, ShowResults.filter())
     return routes
 
 
-async def search_command(
-    message: Message,
-    command: CommandObject,
-    caller: Caller,
-    preferences: Preferences,
-    sources: Sources,
-    found: Found,
-    menus: Menus,
-    editor: Editor,
-) -> None:
-    await _search(message, command.args or "", caller, preferences, Search(sources.all(), found), menus, editor)
-
-
-async def search_text(
+async def search(
     message: Message,
     caller: Caller,
     preferences: Preferences,
@@ -66,8 +53,17 @@ async def search_text(
     found: Found,
     menus: Menus,
     editor: Editor,
+    command: CommandObject | None = None,
 ) -> None:
-    await _search(message, message.text or "", caller, preferences, Search(sources.all(), found), menus, editor)
+    """What stands behind the command, or the whole text."""
+    text = command.args if command else message.text
+    query = " ".join((text or "").split())
+    if not query:
+        await message.reply(say(USAGE))
+    elif len(query) > QUERY_LENGTH:
+        await message.reply(say(TOO_LONG, limit=QUERY_LENGTH))
+    else:
+        await _search(message, query, caller, preferences, Search(sources.all(), found), menus, editor)
 
 
 async def unknown_command(message: Message) -> None:
@@ -115,26 +111,19 @@ class Search:
 
 async def _search(
     message: Message,
-    text: str,
+    query: str,
     caller: Caller,
     preferences: Preferences,
-    search: Search,
+    asking: Search,
     menus: Menus,
     editor: Editor,
 ) -> None:
-    query = " ".join(text.split())
-    if not query:
-        await message.reply(say(USAGE))
-        return
-    if len(query) > QUERY_LENGTH:
-        await message.reply(say(TOO_LONG, limit=QUERY_LENGTH))
-        return
     searching = f"🔎 {say(SEARCHING, query=safe(query))}"
     sent = await message.reply(searching, link_preview_options=LinkPreviewOptions(is_disabled=True))
-    asked = tuple(source.name for source in search.sources)
+    asked = tuple(source.name for source in asking.sources)
     order = preferences.sources
     menu = Results(id=menus.new_id(), owner=caller.id, query=query, mangas=(), asked=asked, order=order)
-    async with aclosing(search.answers(query)) as answers:
+    async with aclosing(asking.answers(query)) as answers:
         async for source, mangas in answers:
             menu = _with_answer(menu, source.name, mangas, preferences)
             await menus.save(menu)

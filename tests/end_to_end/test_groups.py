@@ -206,6 +206,7 @@ async def test_a_menu_that_only_one_person_sees(
         card = await junho_in_group.sees("Authors")
         assert card["only_for"] == junho_in_group.who
         assert card["message_id"] not in [m["message_id"] for m in await sofia_in_group.messages()]
+        assert "Pick in private" not in labels(card)
         await junho_in_group.presses("Chapters", on=card)
         await junho_in_group.sees("Pick chapters")
         await junho_in_group.presses("^1$", on=card)
