@@ -72,6 +72,14 @@ class MangaDetails(Value):
     chapters: tuple[Chapter, ...]
 
 
+class Link(Value):
+    """What an address of a source's site leads to: one of its manga, or one of its chapters."""
+
+    source: str
+    manga_id: Id | None = None
+    chapter_id: Id | None = None
+
+
 class SearchPage(Value):
     """One page of search results; `has_more` says whether asking for the next page makes sense."""
 

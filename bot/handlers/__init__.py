@@ -2,7 +2,7 @@
 
 from aiogram import Router
 
-from bot.handlers import admin, browse, download, errors, jobs, search, settings, share, sources, start
+from bot.handlers import admin, browse, download, errors, jobs, linked, search, settings, share, sources, start
 
 
 def routers() -> list[Router]:
@@ -10,6 +10,7 @@ def routers() -> list[Router]:
     found = [
         share.router(),
         settings.router(),
+        linked.router(),
         start.router(),
         admin.router(),
         sources.router(),

@@ -173,8 +173,22 @@ async def download_command(
     if len(words) < 2:
         await message.reply(say(USAGE))
         return
+    await take_command(message, words[0], words[1:], caller, preferences, sources, desk, settings)
+
+
+async def take_command(
+    message: Message,
+    source: str,
+    ids: list[str],
+    caller: Caller,
+    preferences: Preferences,
+    sources: Sources,
+    desk: Desk,
+    settings: BotSettings,
+) -> None:
+    """Take the chapters with these ids of that source; whatever keeps them from being taken is told."""
     try:
-        request = await _request(words[0], words[1:], preferences, sources, settings)
+        request = await _request(source, ids, preferences, sources, settings)
         taken = await desk.take(request, Destination.of(message, message.message_id), caller)
     except ManhwaError as error:
         await message.reply(safe(sentence(error.code, error.detail), 500))

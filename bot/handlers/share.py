@@ -50,8 +50,8 @@ def router() -> Router:
 
 
 @dataclass(frozen=True)
-class _Opening:
-    """Somebody opens a link in a chat."""
+class Opening:
+    """Somebody opens a link in a chat; what can't be opened is told."""
 
     message: Message
     bot: Bot
@@ -72,6 +72,13 @@ class _Opening:
             picker = await new_picker(details, self.caller.id, self.preferences, self.menus, self.shared)
             screen = await card(self.bot, self.message, picker, self.shared, self.settings)
             await self.message.reply(screen.text, reply_markup=screen.keyboard, link_preview_options=screen.preview)
+
+    async def chapters(self, located: MangaDetails) -> None:
+        """Chapters that were found by their ids alone, picked already."""
+        picker = await new_picker(located, self.caller.id, self.preferences, self.menus, self.shared)
+        places = picker.available(range(len(picker.chapters)))
+        await self.menus.pick(picker.id, places)
+        await send_picker(self.message, picker, places, self.menus, self.store)
 
     async def selection(self, selection: Selection) -> None:
         details = await self._details(selection.manga, self.preferences)
@@ -132,7 +139,7 @@ async def start_with_payload(
     store: JobStore,
     settings: BotSettings,
 ) -> None:
-    opening = _Opening(message, bot, caller, preferences, chosen, shared, sources, menus, store, settings)
+    opening = Opening(message, bot, caller, preferences, chosen, shared, sources, menus, store, settings)
     match await _behind(links.parse(command.args or ""), shared):
         case SentFile() as file:
             await opening.file(file)

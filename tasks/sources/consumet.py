@@ -1,14 +1,15 @@
 """Manga providers behind a self-hosted Consumet API (`MANGAPI_URL`)."""
 
+import re
 from collections.abc import AsyncGenerator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
-from urllib.parse import quote
+from urllib.parse import quote, unquote, urlsplit
 
 from pydantic import BaseModel, ValidationError
 
 from tasks.errors import NoPages, NotFound, SourceFailed
-from tasks.models import Manga, MangaDetails, Page, SearchPage
+from tasks.models import LONGEST_ID, Link, Manga, MangaDetails, Page, SearchPage
 from tasks.sources import consumet_answers as answers
 from tasks.sources.http import SourceHttp
 
@@ -42,6 +43,11 @@ class Provider:
     manga_address: str = ""
     """Where people find a manga, with `{id}` for its id."""
     chapter_address: str = ""
+    site: str = ""
+    """Host of its site, to which addresses that people copy lead."""
+    manga_path: str = ""
+    """Pattern of a manga's path there; its group is the id."""
+    chapter_path: str = ""
 
 
 PROVIDERS = (
@@ -54,8 +60,20 @@ PROVIDERS = (
         one_per_number=True,
         manga_address="https://mangadex.org/title/{id}",
         chapter_address="https://mangadex.org/chapter/{id}",
+        site="mangadex.org",
+        manga_path=r"/title/([0-9a-f-]{36})(?:/.*)?",
+        chapter_path=r"/chapter/([0-9a-f-]{36})(?:/.*)?",
     ),
-    Provider("mangahere", 7, "mangahere", unencoded="#&%", manga_address="https://www.mangahere.cc/manga/{id}/"),
+    Provider(
+        "mangahere",
+        7,
+        "mangahere",
+        unencoded="#&%",
+        manga_address="https://www.mangahere.cc/manga/{id}/",
+        site="mangahere.cc",
+        manga_path=r"/manga/([^/]+)/?",
+        chapter_path=r"/manga/([^/]+(?:/v[^/]+)?/c[\d.]+)/(?:\d+\.html)?",
+    ),
     Provider(
         "mangapill",
         8,
@@ -63,10 +81,40 @@ PROVIDERS = (
         pages_results=False,
         headers={"Referer": "https://mangapill.com/"},
         manga_address="https://mangapill.com/manga/{id}",
+        site="mangapill.com",
+        manga_path=r"/manga/(\d+/[^/]+)/?",
+        chapter_path=r"/chapters/(\d+-\d+/[^/]+)/?",
     ),
-    Provider("mangakakalot", 11, "mangakakalot", manga_address="https://www.mangakakalot.gg/manga/{id}"),
-    Provider("managreader", 12, "mangareader", pages_results=False, manga_address="https://mangareader.to/{id}"),
+    Provider(
+        "mangakakalot",
+        11,
+        "mangakakalot",
+        manga_address="https://www.mangakakalot.gg/manga/{id}",
+        site="mangakakalot.gg",
+        manga_path=r"/manga/([^/]+)/?",
+        chapter_path=r"/manga/([^/]+/chapter-[^/]+)/?",
+    ),
+    Provider(
+        "managreader",
+        12,
+        "mangareader",
+        pages_results=False,
+        manga_address="https://mangareader.to/{id}",
+        site="mangareader.to",
+        manga_path=r"/([^/]+-\d+)/?",
+        chapter_path=r"/read/([^/]+-\d+/[a-z]{2}/chapter-[^/]+)/?",
+    ),
 )
+
+
+def _host_and_path(address: str) -> tuple[str, str]:
+    """Of an http address; empty for any other text."""
+    try:
+        parts = urlsplit(address)
+        known = parts.scheme in {"http", "https"} and not parts.username
+    except ValueError:
+        return "", ""
+    return (parts.hostname or "", unquote(parts.path)) if known else ("", "")
 
 
 class Consumet:
@@ -142,6 +190,15 @@ class Consumet:
 
     def read(self, page: Page) -> AsyncGenerator[bytes, None]:
         return self._http.read(page)
+
+    def linked(self, address: str) -> Link | None:
+        host, path = _host_and_path(address)
+        if not self._provider.site or host.removeprefix("www.") != self._provider.site:
+            return None
+        for pattern, what in ((self._provider.chapter_path, "chapter_id"), (self._provider.manga_path, "manga_id")):
+            if (found := re.fullmatch(pattern, path)) and len(found[1]) <= LONGEST_ID and found[1] not in STEPS:
+                return Link.model_validate({"source": self.name, what: found[1]})
+        return None
 
     async def check(self) -> None:
         # The provider's own introduction: it asks nothing of the site behind it.

@@ -53,6 +53,9 @@ class Demo:
         for start in range(0, len(picture), CHUNK):
             yield picture[start : start + CHUNK]
 
+    def linked(self, address: str) -> None:
+        """It has no site."""
+
     async def check(self) -> None:
         """Always there."""
 

@@ -73,6 +73,9 @@ class Library:
             with suppress(ValueError):  # cancelled while a thread reads: it closes the file itself
                 chunks.close()
 
+    def linked(self, address: str) -> None:
+        """It has no site."""
+
     async def check(self) -> None:
         await self._in_thread(lambda: self._titles(""))
 

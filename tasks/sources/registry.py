@@ -4,6 +4,7 @@ from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 
 from tasks.errors import UnknownSource
+from tasks.models import Link
 from tasks.resources import open_web
 from tasks.settings import TaskSettings
 from tasks.sources.consumet import PROVIDERS, Consumet
@@ -30,6 +31,10 @@ class Sources:
             if wanted in {source.name, str(source.number)}:
                 return source
         raise UnknownSource(source=number_or_name[:60])
+
+    def linked(self, address: str) -> Link | None:
+        """What an address leads to; None where no source has such a site."""
+        return next((found for source in self._sources if (found := source.linked(address))), None)
 
 
 @asynccontextmanager

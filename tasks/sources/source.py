@@ -14,7 +14,7 @@ An adapter promises, and the contract test (`tests/tasks/sources/contract.py`) c
 from collections.abc import AsyncGenerator, Sequence
 from typing import Protocol
 
-from tasks.models import MangaDetails, Page, SearchPage
+from tasks.models import Link, MangaDetails, Page, SearchPage
 
 
 class Source(Protocol):
@@ -49,6 +49,9 @@ class Source(Protocol):
 
         Raises `PageError` before or between chunks; a body shorter than announced is a `PageBroken`.
         """
+
+    def linked(self, address: str) -> Link | None:
+        """What an http address that people copied leads to; None where it is not one of the source's sites."""
 
     async def check(self) -> None:
         """Return when the source answers; the cheapest request it has. Raises `SourceError`."""

@@ -258,3 +258,59 @@ class TestMangareader(ConsumetContract):
             ("10", "harbour-lights-123/en/chapter-10"),
         ),
     )
+
+
+LINKS = {
+    "https://mangadex.org/title/6f1d7c2e-0a41-4a5b-9c3e-1b7a5d2f9e01/harbour-lights": (
+        "mangadex",
+        "6f1d7c2e-0a41-4a5b-9c3e-1b7a5d2f9e01",
+        None,
+    ),
+    "https://mangadex.org/chapter/0c0ffee0-0000-4000-8000-000000000005/1": (
+        "mangadex",
+        None,
+        "0c0ffee0-0000-4000-8000-000000000005",
+    ),
+    "http://www.mangahere.cc/manga/harbour_lights/": ("mangahere", "harbour_lights", None),
+    "https://www.mangahere.cc/manga/harbour_lights/v01/c001.5/3.html": (
+        "mangahere",
+        None,
+        "harbour_lights/v01/c001.5",
+    ),
+    "https://www.mangahere.cc/manga/harbour_lights/c012/": ("mangahere", None, "harbour_lights/c012"),
+    "https://mangapill.com/manga/7/harbour-lights": ("mangapill", "7/harbour-lights", None),
+    "https://mangapill.com/chapters/7-10012000/harbour-lights-chapter-12": (
+        "mangapill",
+        None,
+        "7-10012000/harbour-lights-chapter-12",
+    ),
+    "https://www.mangakakalot.gg/manga/harbour-lights": ("mangakakalot", "harbour-lights", None),
+    "https://www.mangakakalot.gg/manga/harbour-lights/chapter-1": ("mangakakalot", None, "harbour-lights/chapter-1"),
+    "https://mangareader.to/harbour-lights-123": ("mangareader", "harbour-lights-123", None),
+    "https://mangareader.to/read/harbour-lights-123/en/chapter-1": (
+        "mangareader",
+        None,
+        "harbour-lights-123/en/chapter-1",
+    ),
+}
+
+
+async def test_addresses_of_the_sites_lead_to_titles_and_chapters() -> None:
+    async with open_sources(BotSettings(_env_file=None, mangapi_url="http://127.0.0.1:1")) as sources:
+        for address, meant in LINKS.items():
+            found = sources.linked(address)
+            assert found, address
+            assert (found.source, found.manga_id, found.chapter_id) == meant
+        for nonsense in (
+            "https://mangapill.com.evil.example/manga/7/x",
+            "https://mangapill.com@evil.example/manga/7/x",
+            "https://user@mangapill.com/manga/7/x",
+            "ftp://mangapill.com/manga/7/x",
+            "https://mangapill.com/",
+            "https://mangapill.com/manga/7/x/../../y",
+            "https://www.mangahere.cc/manga/../",
+            "https://mangareader.to/" + "x" * 600 + "-1",
+            "http://[",
+            "lighthouse",
+        ):
+            assert sources.linked(nonsense) is None, nonsense
