@@ -97,6 +97,8 @@ class Page(Value):
 class ArchiveFormat(StrEnum):
     ZIP = "zip"
     CBZ = "cbz"
+    PDF = "pdf"
+    EPUB = "epub"
 
 
 class Quality(StrEnum):

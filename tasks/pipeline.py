@@ -8,11 +8,13 @@ import threading
 import time
 from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from functools import partial
+from pathlib import Path
 from typing import Any, TypeVar
 
-from tasks.archives import names
+from tasks.archives import epub, names
 from tasks.archives.parts import ChapterPages, PageFile, plan
-from tasks.archives.smaller import make_smaller
+from tasks.archives.pdf import write_pdf
+from tasks.archives.pictures import make_opaque, make_smaller
 from tasks.archives.zip import Archive, Checkpoint, write_zip
 from tasks.dispatch import open_dispatch
 from tasks.download import Downloader, Fetched, failure
@@ -31,7 +33,7 @@ from tasks.janitor import remove_if_stale
 from tasks.jobs.job import ArchiveFile, Job, JobState, Progress, Result
 from tasks.jobs.progress import Meter
 from tasks.jobs.store import JobStore, Lease
-from tasks.models import Quality
+from tasks.models import ArchiveFormat, Quality
 from tasks.resources import open_redis
 from tasks.settings import TaskSettings
 from tasks.sources.registry import open_sources
@@ -49,6 +51,14 @@ FIRST_GUESS_OF_A_CHAPTER = 5_000_000
 DISK_FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 
 T = TypeVar("T")
+MakePage = Callable[[Path, Path, Path], Path]
+"""Makes a page over: of this one, by way of the second, at the third but for its suffix; where the result is."""
+WRITERS = {
+    ArchiveFormat.ZIP: write_zip,
+    ArchiveFormat.CBZ: write_zip,
+    ArchiveFormat.PDF: write_pdf,
+    ArchiveFormat.EPUB: epub.write_epub,
+}
 Report = Callable[[JobState, Progress], Awaitable[None]]
 """Told about once a second how far the job is, for those who look at Celery's states."""
 
@@ -184,7 +194,13 @@ def _nothing(fetched: Sequence[Fetched]) -> NothingDownloaded:
 
 def _pack(job: Job, folder: JobFolder, fetched: Sequence[Fetched], checkpoint: Checkpoint) -> Result:
     missing = [one for chapter in fetched for one in chapter.missing()]
-    saved = _make_smaller(folder, fetched, checkpoint) if job.request.quality is Quality.SMALLER else 0
+    saved = 0
+    if job.request.quality is Quality.SMALLER:
+        saved = _make_over("smaller", make_smaller, folder, fetched, checkpoint)
+    if job.request.format is ArchiveFormat.PDF:
+        _make_over("opaque", make_opaque, folder, fetched, checkpoint)
+    if job.request.format is ArchiveFormat.EPUB:
+        _make_over("known", _make_known, folder, fetched, checkpoint)
     parts = plan(_chapter_pages(fetched), job.request.part_limit, split=job.request.split)
     files = [
         _write(job, folder, Archive(job.request, part, missing, n, len(parts)), checkpoint)
@@ -193,14 +209,19 @@ def _pack(job: Job, folder: JobFolder, fetched: Sequence[Fetched], checkpoint: C
     return Result(files=tuple(files), missing=tuple(missing), saved=saved)
 
 
-def _make_smaller(folder: JobFolder, fetched: Sequence[Fetched], checkpoint: Checkpoint) -> int:
-    """Put smaller pages in the places of those where that helps; the bytes saved."""
+def _make_known(page: Path, unfinished: Path, made: Path) -> Path:
+    """The page in a type that every reader of EPUB shows."""
+    return page if page.suffix in epub.TYPES else make_opaque(page, unfinished, made)
+
+
+def _make_over(step: str, make: MakePage, folder: JobFolder, fetched: Sequence[Fetched], checkpoint: Checkpoint) -> int:
+    """Put what `make` makes of each page in its place; the bytes saved."""
     saved = 0
     for place, chapter in enumerate(fetched):
         for number, page in list(chapter.pages.items()):
             checkpoint()
-            unfinished, smaller = folder.smaller_page_part(place, number), folder.smaller_page(place, number)
-            chapter.pages[number] = make_smaller(page, unfinished, smaller)
+            unfinished, made = folder.made_page_part(step, place, number), folder.made_page(step, place, number)
+            chapter.pages[number] = make(page, unfinished, made)
             saved += page.stat().st_size - chapter.pages[number].stat().st_size
     return saved
 
@@ -222,7 +243,7 @@ def _chapter_pages(fetched: Sequence[Fetched]) -> list[ChapterPages]:
 def _write(job: Job, folder: JobFolder, archive: Archive, checkpoint: Checkpoint) -> ArchiveFile:
     labels = archive.part.labels
     name = names.archive_name(job.request, labels, archive.number, archive.total)
-    write_zip(archive, folder.file_part(name), folder.file(name), checkpoint)
+    WRITERS[job.request.format](archive, folder.file_part(name), folder.file(name), checkpoint)
     size = folder.file(name).stat().st_size
     return ArchiveFile(name=name, size=size, chapters=tuple(labels), pages=archive.part.pages)
 

@@ -2,7 +2,7 @@
 
 <job id>/pages/<chapter place>/<page>.<type>     whole, checked pages; anything ending in .part is not
 <job id>/pages/<chapter place>/count             how many pages the chapter has, once its source has said so
-<job id>/smaller/<chapter place>/<page>.jpg      pages made smaller; made again when another worker packs
+<job id>/made/<step>/<chapter place>/<page>.<type>   pages in another form; made again when another worker packs
 <job id>/files/<name>.zip                        finished archives
 """
 
@@ -75,18 +75,18 @@ class JobFolder:
     def page(self, chapter: int, page: int, suffix: str) -> Path:
         return self.pages_of(chapter) / f"{page:04}.{suffix}"
 
-    def smaller_page(self, chapter: int, page: int) -> Path:
-        """Where the page belongs once it is made smaller."""
-        folder = self.path / "smaller" / f"{chapter:04}"
+    def made_page(self, step: str, chapter: int, page: int) -> Path:
+        """Where the page belongs in the form that this step of packing gives it; the suffix is the step's to choose."""
+        folder = self.path / "made" / step / f"{chapter:04}"
         folder.mkdir(parents=True, exist_ok=True)
-        return folder / f"{page:04}.jpg"
+        return folder / f"{page:04}.page"
 
-    def smaller_page_part(self, chapter: int, page: int) -> Path:
-        return self.smaller_page(chapter, page).with_suffix(f".{self.fence}.part")
+    def made_page_part(self, step: str, chapter: int, page: int) -> Path:
+        return self.made_page(step, chapter, page).with_suffix(f".{self.fence}.part")
 
     def discard_pages(self) -> None:
         """Remove all pages of the job."""
-        for pages in ("pages", "smaller"):
+        for pages in ("pages", "made"):
             shutil.rmtree(self.path / pages, ignore_errors=True)
 
     def file(self, name: str) -> Path:

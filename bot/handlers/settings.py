@@ -29,7 +29,7 @@ NAMES = {
     Setting.RATING: mark("Allowed here"),
 }
 EXPLAINED = {
-    Setting.FORMAT: mark("ZIP opens everywhere; CBZ is for comic readers."),
+    Setting.FORMAT: mark("ZIP opens everywhere; CBZ is for comic readers, PDF for any reader, EPUB for e-readers."),
     Setting.SPLIT: mark("One file for all chapters of a download, or one for each."),
     Setting.QUALITY: mark("The pages as the source has them, or as smaller pictures that load faster."),
     Setting.CHAPTER_LANGUAGE: mark("Which language is offered first, where a title has several."),

@@ -3,11 +3,12 @@
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from tasks.models import Chapter
 
-ENTRY_OVERHEAD = 1000
-"""Bytes an archive spends on a page besides the page: two headers with its name, and its line of the manifest."""
+ENTRY_OVERHEAD = 2000
+"""Bytes an archive spends on a page besides the page: headers with its name, its lines of manifest and contents."""
 ARCHIVE_OVERHEAD = 20_000
 """Bytes every archive spends at least, most of it the manifest's head."""
 
@@ -29,6 +30,14 @@ class ChapterPages:
     folder: str
     total: int
     pages: Sequence[PageFile]
+
+    def told(self, files: Sequence[dict[str, Any]]) -> dict[str, Any]:
+        """What a manifest says of the chapter, with what it says of each page."""
+        return {
+            **self.chapter.model_dump(include={"id", "number", "volume", "title", "language", "groups"}),
+            "page_count": self.total,
+            "files": list(files),
+        }
 
 
 @dataclass

@@ -44,15 +44,16 @@ def write_zip(archive: Archive, unfinished: Path, file: Path, checkpoint: Checkp
     """
     with zipfile.ZipFile(unfinished, "w", zipfile.ZIP_STORED) as target:
         chapters = [_write_chapter(target, chapter, checkpoint) for chapter in archive.part.chapters]
-        text = json.dumps(_manifest(archive, chapters), ensure_ascii=False, indent=1, sort_keys=True)
-        target.writestr(_entry(MANIFEST), text)
+        text = json.dumps(manifest(archive, chapters), ensure_ascii=False, indent=1, sort_keys=True)
+        target.writestr(entry(MANIFEST), text)
         if archive.request.format is ArchiveFormat.CBZ:
-            target.writestr(_entry(COMIC_INFO), comic_info(archive.request, archive.part))
-    _validate(unfinished, checkpoint)
+            target.writestr(entry(COMIC_INFO), comic_info(archive.request, archive.part))
+    validate(unfinished, checkpoint)
     unfinished.rename(file)
 
 
-def _entry(name: str) -> zipfile.ZipInfo:
+def entry(name: str) -> zipfile.ZipInfo:
+    """An entry of that name that tells nothing of when and where it was written."""
     entry = zipfile.ZipInfo(name, EPOCH)
     entry.create_system = 3  # Unix, wherever it is written
     entry.external_attr = 0o644 << 16
@@ -62,21 +63,18 @@ def _entry(name: str) -> zipfile.ZipInfo:
 def _write_chapter(archive: zipfile.ZipFile, chapter: ChapterPages, checkpoint: Checkpoint) -> dict[str, Any]:
     digits = max(3, len(str(chapter.total)))
     files = [
-        _write_page(archive, f"{chapter.folder}/{page.number:0{digits}}{page.path.suffix}", page, checkpoint)
+        write_page(archive, f"{chapter.folder}/{page.number:0{digits}}{page.path.suffix}", page, checkpoint)
         for page in chapter.pages
     ]
-    return {
-        **chapter.chapter.model_dump(include={"id", "number", "volume", "title", "language", "groups"}),
-        "page_count": chapter.total,
-        "files": files,
-    }
+    return chapter.told(files)
 
 
-def _write_page(archive: zipfile.ZipFile, name: str, page: PageFile, checkpoint: Checkpoint) -> dict[str, Any]:
+def write_page(archive: zipfile.ZipFile, name: str, page: PageFile, checkpoint: Checkpoint) -> dict[str, Any]:
+    """Write the page's bytes as they are; what the manifest says of it."""
     digest = hashlib.sha256()
-    entry = _entry(name)
-    entry.file_size = page.size  # lets zipfile choose ZIP64 for what is that large
-    with page.path.open("rb") as source, archive.open(entry, "w") as target:
+    info = entry(name)
+    info.file_size = page.size  # lets zipfile choose ZIP64 for what is that large
+    with page.path.open("rb") as source, archive.open(info, "w") as target:
         while chunk := source.read(CHUNK):
             checkpoint()
             digest.update(chunk)
@@ -84,7 +82,8 @@ def _write_page(archive: zipfile.ZipFile, name: str, page: PageFile, checkpoint:
     return {"name": name, "size": page.size, "sha256": digest.hexdigest()}
 
 
-def _manifest(archive: Archive, chapters: Sequence[dict[str, Any]]) -> dict[str, Any]:
+def manifest(archive: Archive, chapters: Sequence[dict[str, Any]]) -> dict[str, Any]:
+    """What `manifest.json` says, with what each chapter's `told` gave."""
     return {
         "source": archive.request.source,
         "manga_id": archive.request.manga_id,
@@ -98,7 +97,18 @@ def _manifest(archive: Archive, chapters: Sequence[dict[str, Any]]) -> dict[str,
     }
 
 
-def _validate(path: Path, checkpoint: Checkpoint) -> None:
+def file_entries(chapter: ChapterPages) -> dict[str, Any]:
+    """What the manifest says of a chapter whose pages have no names in the file."""
+    return chapter.told(
+        [
+            {"number": page.number, "size": page.size, "sha256": hashlib.sha256(page.path.read_bytes()).hexdigest()}
+            for page in chapter.pages
+        ]
+    )
+
+
+def validate(path: Path, checkpoint: Checkpoint) -> None:
+    """Read every entry, so that its checksum is compared, and see the file to the disk. Raises `OSError`."""
     with zipfile.ZipFile(path) as archive:
         for name in archive.namelist():
             try:

@@ -4,6 +4,7 @@ import json
 import zipfile
 from pathlib import Path
 
+import pikepdf
 import pytest
 
 from bot.local.telegram import StandIn
@@ -39,6 +40,22 @@ async def test_format_and_files(mina: Person, tmp_path: Path) -> None:
     await choose(mina, screen, "Files", "one for all")
     await mina.sends("/download demo hills-1 hills-2")
     await mina.receives_document(r"- 1-2\.zip$")
+
+
+async def test_books(mina: Person, tmp_path: Path) -> None:
+    await mina.sends("/settings")
+    screen = await mina.sees("Your settings")
+    await choose(mina, screen, "File format", "PDF")
+    sent = await mina.sends("/download demo falling-1 lantern-1")
+    book = await mina.receives_document(r"\.pdf$", after=sent)
+    with pikepdf.open(await mina.saves(book, tmp_path / "x.pdf")) as pdf:
+        assert len(pdf.pages) == 9
+    await choose(mina, screen, "File format", "EPUB")
+    sent = await mina.sends("/download demo falling-1 hills-1")
+    book = await mina.receives_document(r"\.epub$", after=sent)
+    with zipfile.ZipFile(await mina.saves(book, tmp_path / "x.epub")) as epub:
+        assert len([name for name in epub.namelist() if name.startswith("images/")]) == 11
+    await mina.sees("Done", after=sent)
 
 
 async def test_a_groups_settings_are_its_admins(

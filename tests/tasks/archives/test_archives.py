@@ -10,7 +10,7 @@ from PIL import Image
 
 from tasks.archives.names import archive_name, chapter_folder, chapter_folders, chapter_range
 from tasks.archives.parts import ARCHIVE_OVERHEAD, ENTRY_OVERHEAD, ChapterPages, PageFile, Part, plan
-from tasks.archives.smaller import make_smaller
+from tasks.archives.pictures import make_smaller
 from tasks.archives.zip import Archive, Checkpoint, write_zip
 from tasks.jobs.job import Failure, Missing
 from tasks.models import ArchiveFormat, Chapter, DownloadRequest

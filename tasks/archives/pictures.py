@@ -1,4 +1,4 @@
-"""Pages made smaller for those who asked for it."""
+"""Pages in another form, where somebody asked for smaller ones or a format takes only some types. Same input, same bytes."""
 
 from pathlib import Path
 
@@ -13,7 +13,7 @@ LONGEST_JPEG = 65_000
 def make_smaller(page: Path, unfinished: Path, smaller: Path) -> Path:
     """Write a JPEG of the page, at most `WIDTH` pixels wide, to `smaller`; the page itself where that is no smaller.
 
-    What moves or is too long for a JPEG stays as it is. Same input, same bytes. Raises `OSError`.
+    What moves or is too long for a JPEG stays as it is. Raises `OSError`.
     """
     with Image.open(page) as image:
         scale = min(1.0, WIDTH / image.width)
@@ -27,11 +27,23 @@ def make_smaller(page: Path, unfinished: Path, smaller: Path) -> Path:
     if unfinished.stat().st_size >= page.stat().st_size:
         unfinished.unlink()
         return page
-    return unfinished.rename(smaller)
+    return unfinished.rename(smaller.with_suffix(".jpg"))
+
+
+def make_opaque(page: Path, unfinished: Path, opaque: Path) -> Path:
+    """The page as a JPEG or a PNG without transparency: itself if it is one, else a PNG at `opaque` with nothing lost.
+
+    Of what moves the first picture. Raises `OSError`.
+    """
+    with Image.open(page) as image:
+        if image.format == "JPEG" or (image.format == "PNG" and not image.has_transparency_data):
+            return page
+        _on_white(image).save(unfinished, "PNG")
+    return unfinished.rename(opaque.with_suffix(".png"))
 
 
 def _on_white(image: Image.Image) -> Image.Image:
-    if image.mode in {"L", "RGB"}:
+    if image.mode in {"L", "RGB"} and not image.has_transparency_data:
         return image.copy()
     if not image.has_transparency_data:
         return image.convert("RGB")
