@@ -5,10 +5,11 @@ Telegram lets a bot say and edit about twenty things a minute in a group, all to
 
 import asyncio
 import logging
+from contextlib import suppress
 from dataclasses import dataclass, field
 
 from aiogram import Bot
-from aiogram.exceptions import TelegramAPIError
+from aiogram.exceptions import TelegramAPIError, TelegramBadRequest
 from redis.exceptions import RedisError
 
 from bot.background import Background
@@ -16,7 +17,7 @@ from bot.delivery import status_message
 from bot.delivery.trouble import Trouble, trouble
 from bot.editing import Screen, Spot, digest, edit
 from bot.language import speaking
-from bot.memory.boards import Board, BoardMemory
+from bot.memory.boards import Board, BoardMemory, Place
 from bot.memory.watchers import Watcher, Watchers
 from bot.pacing import Pacing
 from tasks.jobs.job import Job
@@ -28,9 +29,6 @@ FROM = 3
 """So many open downloads of a chat or topic share one message."""
 MOST_LISTED = 10
 LOOK_SECONDS = 3.0
-
-Place = tuple[int, int | None]
-"""A chat, and the topic in it."""
 
 
 @dataclass(frozen=True)
@@ -54,10 +52,18 @@ class Boards:
             if len(await self._running(place)) < FROM:
                 return False
             await self._memory.begin(place, watcher.language)
+        self._take_up(place)
+        return True
+
+    async def take_up_all(self) -> None:
+        """Keep every board there is: of one that the last bot left nobody may wait any more."""
+        for place in await self._memory.all():
+            self._take_up(place)
+
+    def _take_up(self, place: Place) -> None:
         if place not in self._kept:
             self._kept.add(place)
             self._background.start(self._keep(place))
-        return True
 
     async def _running(self, place: Place) -> list[tuple[Job, Watcher]]:
         waiting = [one for one in await self._watchers.in_chat(place[0]) if one.thread_id == place[1]]
@@ -81,9 +87,11 @@ class Boards:
     async def _bring_up_to_date(self, place: Place, board: Board) -> None:
         running = await self._running(place)
         if not running:
-            await self._memory.forget(place)
+            # In this order: a bot that is killed in between finds the board again, and its message gone.
             if board.message_id:
-                await self._bot.delete_message(place[0], board.message_id)
+                with suppress(TelegramBadRequest):
+                    await self._bot.delete_message(place[0], board.message_id)
+            await self._memory.forget(place)
             return
         with speaking(board.language):
             screen = status_message.board(running[:MOST_LISTED], len(running[MOST_LISTED:]))

@@ -52,6 +52,7 @@ class Follower:
                     await self._tools.let_go(job_id)
                 for key in await self._tools.watchers.all_keys():
                     self.follow(key)
+                await self._tools.boards.take_up_all()
             except RedisError as error:
                 log.warning("the follower can't look around: %s", error)
             await asyncio.sleep(LOOK_AROUND_SECONDS)

@@ -109,8 +109,19 @@ async def test_one_message_goes_on_with_the_next_bot(
     async with running_bot(settings):
         await junho_in_group.sends("/download demo lantern-4")
         await junho_in_group.sees("4 downloads here")
-    boards = [m for m in await junho_in_group.messages() if "downloads here" in m.get("text", "")]
-    assert len(boards) == 1
+        boards = [m for m in await junho_in_group.messages() if "downloads here" in m.get("text", "")]
+        assert len(boards) == 1
+        # The bot is gone before the board is, and nobody waits any more.
+        await junho_in_group.orders_fault(method="deleteMessage", status=500, description="Internal Server Error")
+        for _ in range(4):
+            await junho_in_group.sends("/cancel")
+        await soon(lambda: telegram.faults.used("deleteMessage"), "the bot tries to remove the board")
+    async with running_bot(settings):
+        messages = telegram.world.messages
+        await soon(
+            lambda: not any("download" in (m.text or "") and "here" in (m.text or "") for m in messages.values()),
+            "gone",
+        )
 
 
 @pytest.mark.usefixtures("bot")
