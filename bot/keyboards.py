@@ -156,6 +156,7 @@ def pages(menu: Picker) -> InlineKeyboardMarkup:
         last = menu.chapters[min((page + step) * CHAPTERS_ON_A_PAGE, len(menu.chapters)) - 1].label
         builder.add(_button(f"{_cut(first, 8)}–{_cut(last, 8)}", ShowChapters(menu=menu.id, page=page)))
     builder.adjust(4)
+    builder.row(_button(say("‹ Chapters"), ShowChapters(menu=menu.id, page=0)))
     return _markup(builder)
 
 

@@ -67,8 +67,8 @@ def page_count(pages: int) -> str:
 
 
 def megabytes(size: int) -> str:
-    """`0.4 MB`, `31 MB`: a size in units of a million bytes, as Telegram counts them."""
-    return say("{size} MB", size=f"{size / 1e6:.1f}" if size < 10_000_000 else f"{size / 1e6:.0f}")
+    """`0.4 MB`, `31 MB`: a size in units of a million bytes, as Telegram counts them; nothing is smaller than `0.1 MB`."""
+    return say("{size} MB", size=f"{max(size / 1e6, 0.1):.1f}" if size < 10_000_000 else f"{size / 1e6:.0f}")
 
 
 def duration(seconds: int) -> str:
