@@ -138,7 +138,7 @@ async def _for_one_alone(query: CallbackQuery, spot: Spot) -> Spot | None:
         return None
     # At once: Telegram allows it only within seconds of the press.
     only = EphemeralMessageParameters(receiver_user_id=query.from_user.id, callback_query_id=query.id)
-    thread = query.message.message_thread_id if isinstance(query.message, Message) else None
+    thread = Destination.of(query.message, None).thread_id if isinstance(query.message, Message) else None
     try:
         sent = await query.bot.send_message(
             spot.chat_id, say("Opening …"), message_thread_id=thread, ephemeral_message_parameters=only
