@@ -1,14 +1,16 @@
 """The operator's own comics, a folder of theirs (`LIBRARY_DIR`): read only, and nothing outside of it.
 
     <title>/<chapter>.cbz | .zip      an archive is a chapter
+    <title>/<chapter>.pdf             so is a PDF whose pages are a picture each
     <title>/<chapter>/001.jpg …       so is a folder of pictures
     <title>/001.jpg …                 a title of pictures alone is one chapter
-    <title>.cbz | .zip                so is an archive that lies at the top
+    <title>.cbz | .zip | .pdf         so is a file that lies at the top
 
 Ids are paths in the folder, addresses of pages a chapter's id and the name of a picture in it, parted by a line break.
 """
 
 import asyncio
+import io
 import re
 import zipfile
 import zlib
@@ -17,13 +19,16 @@ from contextlib import contextmanager, suppress
 from pathlib import Path, PurePosixPath
 from typing import TypeVar
 
+import pikepdf
 from natsort import natsorted, ns
 
+from tasks.archives.image import MAX_PIXELS
 from tasks.chapters import in_reading_order
 from tasks.errors import NoPages, NotFound, PageBroken, PageGone, PageTooLarge, SourceDown
 from tasks.models import LONGEST_ID, Chapter, Manga, MangaDetails, Page, SearchPage
 
-ARCHIVES = {".cbz", ".zip"}
+PDF = ".pdf"
+ARCHIVES = {".cbz", ".zip", PDF}
 PICTURES = {".jpg", ".jpeg", ".png", ".webp", ".gif", ".avif", ".bmp"}
 CHUNK = 256 * 1024
 LARGEST_PICTURE = 100_000_000
@@ -129,12 +134,21 @@ class Library:
 
     def _pictures(self, chapter: Path) -> list[str]:
         """Names of a chapter's pictures in reading order."""
+        if chapter.suffix.lower() == PDF and chapter.is_file():
+            return self._pdf_pages(chapter)
         if chapter.is_dir():
             names = [path.name for path in chapter.iterdir() if path.is_file() and self._is_inside(path)]
         else:
             with self._opened(chapter) as archive:
                 names = [one.filename for one in archive.infolist() if not one.is_dir()]
         return natsorted((name for name in names if _is_picture(name)), alg=ns.IGNORECASE | ns.PATH)[:MOST_PICTURES]
+
+    def _pdf_pages(self, chapter: Path) -> list[str]:
+        try:
+            with pikepdf.open(chapter) as pdf:
+                return [f"{number}.png" for number in range(1, min(len(pdf.pages), MOST_PICTURES) + 1)]
+        except pikepdf.PdfError as error:
+            raise NoPages(source=self.name) from error
 
     def _is_inside(self, path: Path) -> bool:
         return path.resolve().is_relative_to(self._folder)
@@ -147,7 +161,12 @@ class Library:
             raise PageGone(source=self.name) from None
         if not parted or not _is_picture(name):
             raise PageGone(source=self.name)
-        yield from self._from_folder(chapter, name) if chapter.is_dir() else self._from_archive(chapter, name)
+        if chapter.is_dir():
+            yield from self._from_folder(chapter, name)
+        elif chapter.suffix.lower() == PDF:
+            yield from self._from_pdf(chapter, name)
+        else:
+            yield from self._from_archive(chapter, name)
 
     def _from_folder(self, chapter: Path, name: str) -> Iterator[bytes]:
         path = chapter / name
@@ -170,6 +189,27 @@ class Library:
         except (zipfile.BadZipFile, zlib.error, EOFError, RuntimeError, NotImplementedError, NoPages) as error:
             # Damaged, locked with a password, or packed in a way nobody here knows.
             raise PageBroken(str(error), source=self.name) from error
+
+    def _from_pdf(self, chapter: Path, name: str) -> Iterator[bytes]:
+        number = PurePosixPath(name).stem
+        if not number.isdecimal() or f"{int(number)}.png" != name:
+            raise PageGone(source=self.name)
+        taken = io.BytesIO()
+        try:
+            with pikepdf.open(chapter) as pdf:
+                if not 1 <= int(number) <= len(pdf.pages):
+                    raise PageGone(source=self.name)
+                images = list(pdf.pages[int(number) - 1].get_images().values())
+                if len(images) != 1 or not isinstance(images[0], pikepdf.Stream):
+                    raise PageBroken(f"{len(images)} pictures on a page", source=self.name)
+                picture = pikepdf.PdfImage(images[0])
+                if picture.width * picture.height > MAX_PIXELS:
+                    raise PageTooLarge(source=self.name)
+                picture.extract_to(stream=taken)
+        except (pikepdf.PdfError, pikepdf.UnsupportedImageTypeError, NotImplementedError, ValueError) as error:
+            raise PageBroken(str(error), source=self.name) from error
+        for start in range(0, taken.tell(), CHUNK):
+            yield taken.getvalue()[start : start + CHUNK]
 
     @contextmanager
     def _opened(self, chapter: Path) -> Iterator[zipfile.ZipFile]:

@@ -5,6 +5,8 @@ import zipfile
 from collections.abc import AsyncIterator
 from pathlib import Path
 
+import img2pdf
+import pikepdf
 import pytest
 from PIL import Image
 
@@ -123,6 +125,31 @@ class TestLibrary(SourceContract):
         for asking in (source.check(), source.search("x")):
             with pytest.raises(SourceDown):
                 await asking
+
+    async def test_a_pdf_of_pictures_is_a_chapter(self, source: Source, folder: Path) -> None:
+        title = folder / "Books"
+        title.mkdir()
+        photos = []
+        for n in range(12):
+            target = io.BytesIO()
+            Image.effect_noise((40, 60), n + 20).save(target, "JPEG")
+            photos.append(target.getvalue())
+        (title / "Chapter 3.pdf").write_bytes(img2pdf.convert(photos))
+        details = await source.details("Books")
+        assert [(one.number, one.id) for one in details.chapters] == [("3", "Books/Chapter 3.pdf")]
+        pages = await source.pages("Books/Chapter 3.pdf")
+        assert [await read(source, page.address) for page in pages] == photos
+        for name in ("0.png", "13.png", "01.png", "x.png", "٣.png"):
+            with pytest.raises(PageGone):
+                await read(source, f"Books/Chapter 3.pdf\n{name}")
+        with pikepdf.new() as empty:
+            empty.add_blank_page()
+            empty.save(title / "4.pdf")
+        with pytest.raises(PageBroken):
+            await read(source, "Books/4.pdf\n1.png")
+        (title / "5.pdf").write_bytes(b"no book")
+        with pytest.raises(NoPages):
+            await source.pages("Books/5.pdf")
 
 
 async def read(source: Source, address: str) -> bytes:
