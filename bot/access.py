@@ -27,8 +27,6 @@ class Access(BaseMiddleware):
 
     async def __call__(self, handler: Handler, event: TelegramObject, data: dict[str, Any]) -> Any:
         caller: Caller = data["caller"]
-        if isinstance(event, Message) and not _for_us(event):
-            return None
         refusal = await self._refusal(caller, data.get("event_chat"))
         if refusal is None and isinstance(event, Message) and not await self._pacing.may_ask(caller.id):
             refusal = say(TOO_FAST)
@@ -51,13 +49,3 @@ class Access(BaseMiddleware):
         if self._settings.allowed_chats and not here.intersection(self._settings.allowed_chats):
             return say(NOT_HERE, chat=chat.id if chat else "?")
         return None
-
-
-def _for_us(message: Message) -> bool:
-    """What people in a group say to each other is none of our business, even where we are shown it."""
-    if message.chat.type == "private":
-        return True
-    replied = message.reply_to_message
-    if message.chat.type == "channel" and replied:
-        return True  # who wrote the other one is not told there
-    return (message.text or "").startswith("/") or bool(replied and replied.from_user and replied.from_user.is_bot)

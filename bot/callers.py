@@ -22,7 +22,7 @@ class Caller:
 class Acquaint(BaseMiddleware):
     """Gives handlers the `caller` and the `preferences` that count for them in this chat, and speaks their language.
 
-    In a group the group's own choices come first, as what is sent there is for all.
+    In a group the group's own choices come first, as what is sent there is for all. What is not said to us ends here.
     """
 
     def __init__(self, chosen: Chosen) -> None:
@@ -31,7 +31,7 @@ class Acquaint(BaseMiddleware):
     async def __call__(self, handler: Handler, event: TelegramObject, data: dict[str, Any]) -> Any:
         user, chat = data.get("event_from_user"), data.get("event_chat")
         caller = _caller(event, user)
-        if caller is None:
+        if caller is None or (isinstance(event, Message) and not _for_us(event)):
             return None
         # First, so that an error on the way is told in it as well.
         speak(user.language_code if user else "")
@@ -51,3 +51,13 @@ def _caller(event: TelegramObject, user: User | None) -> Caller | None:
     if isinstance(event, Message) and event.sender_chat:
         return Caller(event.sender_chat.id, event.sender_chat.full_name)
     return Caller(user.id, user.full_name) if user else None
+
+
+def _for_us(message: Message) -> bool:
+    """What people in a group say to each other is none of our business, even where we are shown it."""
+    if message.chat.type == "private":
+        return True
+    replied = message.reply_to_message
+    if message.chat.type == "channel" and replied:
+        return True  # who wrote the other one is not told there
+    return (message.text or "").startswith("/") or bool(replied and replied.from_user and replied.from_user.is_bot)

@@ -340,9 +340,9 @@ async def typed_selection(message: Message, picker: Picker, menus: Menus, store:
         none = say("No chapter of “{title}” has such a number.", title=title)
         await message.reply(say(NOT_HERE) if named else none)
         return
-    await menus.pick(picker.id, places)
     page = min(places) // keyboards.CHAPTERS_ON_A_PAGE
     if message.reply_to_message and message.chat.type != "private":
+        await menus.pick(picker.id, places)
         _show_picker(editor, Spot(message.chat.id, message.reply_to_message.message_id), menus, store, picker, page)
         await nod(message, "👌", say("Picked."))
         return
@@ -352,7 +352,8 @@ async def typed_selection(message: Message, picker: Picker, menus: Menus, store:
 async def send_picker(
     message: Message, picker: Picker, places: set[int], menus: Menus, store: JobStore, page: int = 0
 ) -> None:
-    """The picker with these places picked, as an answer to the message."""
+    """Pick these places, and show the picker in an answer to the message."""
+    await menus.pick(picker.id, places)
     screen = picker_screen(picker, places, page, chapter_bytes=await store.usual_chapter_bytes())
     sent = await message.reply(screen.text, reply_markup=screen.keyboard, link_preview_options=screen.preview)
     await menus.opened(picker, sent.chat.id, sent.message_id)

@@ -25,7 +25,7 @@ from bot.texts import safe, sentence
 from tasks.errors import ManhwaError, NotFound, RequestError, TooManyChapters
 from tasks.jobs.job import Job
 from tasks.jobs.store import JobStore
-from tasks.models import LONGEST_ID, ArchiveFormat, Chapter, DownloadRequest, Manga, Quality
+from tasks.models import LONGEST_ID, ArchiveFormat, Chapter, DownloadRequest, Manga, MangaDetails, Quality
 from tasks.sources.registry import Sources
 
 USAGE = mark(
@@ -179,7 +179,7 @@ async def download_command(
 async def take_command(
     message: Message,
     source: str,
-    ids: list[str],
+    ids: Sequence[str],
     caller: Caller,
     preferences: Preferences,
     sources: Sources,
@@ -188,7 +188,8 @@ async def take_command(
 ) -> None:
     """Take the chapters with these ids of that source; whatever keeps them from being taken is told."""
     try:
-        request = await _request(source, ids, preferences, sources, settings)
+        located = await locate(source, ids, sources, settings)
+        request = request_for(located.manga, located.chapters, preferences, settings)
         taken = await desk.take(request, Destination.of(message, message.message_id), caller)
     except ManhwaError as error:
         await message.reply(safe(sentence(error.code, error.detail), 500))
@@ -205,9 +206,8 @@ def _words(text: str) -> list[str]:
         return text.split()
 
 
-async def _request(
-    source_name: str, ids: list[str], preferences: Preferences, sources: Sources, settings: BotSettings
-) -> DownloadRequest:
+async def locate(source_name: str, ids: Sequence[str], sources: Sources, settings: BotSettings) -> MangaDetails:
+    """The chapters with these ids, as many as fit into a job. Raises `RequestError` and `SourceError`."""
     source = sources.get(source_name)
     unique = list(dict.fromkeys(ids))
     # Before the source is asked for each of them.
@@ -215,5 +215,4 @@ async def _request(
         raise TooManyChapters(asked=len(unique), limit=settings.max_chapters_per_job)
     if any(len(one) > LONGEST_ID for one in unique):
         raise NotFound(source=source.name)
-    details = await source.locate(unique)
-    return request_for(details.manga, details.chapters, preferences, settings)
+    return await source.locate(unique)

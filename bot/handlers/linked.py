@@ -9,7 +9,7 @@ from aiogram.types import Message
 
 from bot.callers import Caller
 from bot.delivery.desk import Desk
-from bot.handlers.download import take_command
+from bot.handlers.download import locate, take_command
 from bot.handlers.share import Opening
 from bot.language import mark, say
 from bot.memory.menus import Menus
@@ -17,7 +17,7 @@ from bot.memory.preferences import Chosen, Preferences
 from bot.memory.shared import Shared
 from bot.settings import BotSettings
 from bot.texts import safe, sentence
-from tasks.errors import ManhwaError, TooManyChapters
+from tasks.errors import ManhwaError
 from tasks.jobs.store import JobStore
 from tasks.models import Link, Manga
 from tasks.sources.registry import Sources
@@ -77,15 +77,12 @@ async def open_or_download(
 
 
 def _ids(links: Sequence[Link]) -> list[str]:
-    return list(dict.fromkeys(link.chapter_id for link in links if link.chapter_id))
+    return [link.chapter_id for link in links if link.chapter_id]
 
 
-async def _open_chapters(opening: Opening, source: str, ids: list[str]) -> None:
-    limit = opening.settings.max_chapters_per_job
+async def _open_chapters(opening: Opening, source: str, ids: Sequence[str]) -> None:
     try:
-        if len(ids) > limit:
-            raise TooManyChapters(asked=len(ids), limit=limit)
-        located = await opening.sources.get(source).locate(ids)
+        located = await locate(source, ids, opening.sources, opening.settings)
     except ManhwaError as error:
         await opening.message.reply(safe(sentence(error.code, error.detail), 500))
     else:

@@ -91,8 +91,7 @@ async def show_setting(
 ) -> None:
     whose, name = callback_data.whose, callback_data.name
     await _check(query, whose, bot, caller)
-    choices = _choices(name, [source.name for source in sources.all()])
-    editor.show_once(spot_of(query), setting_screen(whose, name, await chosen.of(whose), choices))
+    editor.show_once(spot_of(query), setting_screen(whose, name, await chosen.of(whose), _names(sources)))
 
 
 async def choose_setting(
@@ -106,7 +105,7 @@ async def choose_setting(
 ) -> None:
     whose, name, place = callback_data.whose, callback_data.name, callback_data.place
     await _check(query, whose, bot, caller)
-    choices = _choices(name, [source.name for source in sources.all()])
+    choices = _choices(name, _names(sources))
     if place >= len(choices):
         raise PressRefused(say("There is no such choice."))
     value = choices[place].value if place >= 0 else None
@@ -116,9 +115,11 @@ async def choose_setting(
     await chosen.choose(whose, **{name.value: value})
     preferences = await chosen.of(whose)
     with speaking(preferences.language or (query.from_user.language_code if whose > 0 else None) or spoken()):
-        # The names of the choices are in another language now, if that is what was chosen.
-        choices = _choices(name, [source.name for source in sources.all()])
-        editor.show_once(spot_of(query), setting_screen(whose, name, preferences, choices))
+        editor.show_once(spot_of(query), setting_screen(whose, name, preferences, _names(sources)))
+
+
+def _names(sources: Sources) -> list[str]:
+    return [source.name for source in sources.all()]
 
 
 async def _check(query: CallbackQuery, whose: int, bot: Bot, caller: Caller) -> None:
@@ -140,10 +141,10 @@ def settings_screen(whose: int, preferences: Preferences) -> Screen:
     return Screen("\n".join(filter(None, [f"⚙ <b>{title}</b>", about])), keyboards.settings(whose, shown))
 
 
-def setting_screen(whose: int, name: Setting, preferences: Preferences, choices: Sequence[Choice]) -> Screen:
+def setting_screen(whose: int, name: Setting, preferences: Preferences, sources: Sequence[str]) -> Screen:
     """One setting with its choices."""
     now = _value(name, preferences)
-    labels = [(choice.label, choice.value == now) for choice in choices]
+    labels = [(choice.label, choice.value == now) for choice in _choices(name, sources)]
     text = f"⚙ <b>{say(NAMES[name])}</b>\n{say(EXPLAINED[name])}"
     return Screen(text, keyboards.setting(whose, name, labels, say(USUAL)))
 

@@ -77,7 +77,6 @@ class Opening:
         """Chapters that were found by their ids alone, picked already."""
         picker = await new_picker(located, self.caller.id, self.preferences, self.menus, self.shared)
         places = picker.available(range(len(picker.chapters)))
-        await self.menus.pick(picker.id, places)
         await send_picker(self.message, picker, places, self.menus, self.store)
 
     async def selection(self, selection: Selection) -> None:
@@ -91,7 +90,6 @@ class Opening:
         picker = await new_picker(details, self.caller.id, shown, self.menus, self.shared)
         labels = {chapter.label for chapter in selection.chapters}
         places = picker.available(place for place, one in enumerate(picker.chapters) if one.label in labels)
-        await self.menus.pick(picker.id, places)
         await send_picker(self.message, picker, places, self.menus, self.store)
 
     async def errand(self, errand: Errand) -> None:

@@ -13,7 +13,6 @@ def comic_info(request: DownloadRequest, part: Part) -> bytes:
     only = chapters[0] if len(chapters) == 1 else None
     whole_volume = only.volume.partition(".")[0] if only and only.volume else ""
     groups = sorted({group for chapter in chapters for group in chapter.groups})
-    languages = {chapter.language for chapter in chapters}
     # In the order of the schema, which is a sequence.
     fields = {
         "Title": only.title if only else chapter_range(part.labels),
@@ -21,7 +20,7 @@ def comic_info(request: DownloadRequest, part: Part) -> bytes:
         "Number": (only.number if only else None) or "",
         "Volume": whole_volume,
         "PageCount": str(part.pages),
-        "LanguageISO": (languages.pop() or "") if len(languages) == 1 else "",
+        "LanguageISO": part.language or "",
         "ScanInformation": ", ".join(groups),
     }
     root = ET.Element("ComicInfo")

@@ -1,12 +1,10 @@
 """The EPUB 3 in fixed layout: a page for each page, the pages' own bytes, contents by chapter, `manifest.json`."""
 
-import json
 import uuid
 import zipfile
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from xml.sax.saxutils import escape, quoteattr
+from xml.sax.saxutils import escape
 
 from PIL import Image
 
@@ -58,11 +56,11 @@ PACKAGE = """<?xml version="1.0" encoding="UTF-8"?>
 
 @dataclass(frozen=True)
 class _Leaf:
-    """One page: its number in the book, from 1."""
+    """One page: its number in the book, from 1, and the name of its chapter."""
 
     number: int
     page: PageFile
-    title: str
+    chapter: str
 
     @property
     def image(self) -> str:
@@ -81,19 +79,18 @@ def write_epub(archive: Archive, unfinished: Path, file: Path, checkpoint: Check
     with zipfile.ZipFile(unfinished, "w", zipfile.ZIP_STORED) as target:
         target.writestr(entry("mimetype"), "application/epub+zip")
         target.writestr(entry("META-INF/container.xml"), CONTAINER)
-        chapters, starts, leaves = [], [], list(_leaves(archive))
-        left = iter(leaves)
+        leaves: list[_Leaf] = []
+        starts, chapters = [], []
         for chapter in archive.part.chapters:
-            own = [next(left) for _ in chapter.pages]
+            own = [_Leaf(n, page, chapter.folder) for n, page in enumerate(chapter.pages, len(leaves) + 1)]
+            leaves += own
             starts.append((chapter.folder, own[0].document))
-            files = [write_page(target, leaf.image, leaf.page, checkpoint) for leaf in own]
-            chapters.append(chapter.told(files))
+            chapters.append(chapter.told([write_page(target, leaf.image, leaf.page, checkpoint) for leaf in own]))
             for leaf in own:
                 _write_text(target, leaf.document, _document(leaf))
         _write_text(target, "nav.xhtml", _nav(archive, starts))
         _write_text(target, "content.opf", _package(archive, leaves))
-        text = json.dumps(manifest(archive, chapters), ensure_ascii=False, indent=1, sort_keys=True)
-        _write_text(target, MANIFEST, text)
+        _write_text(target, MANIFEST, manifest(archive, chapters))
     validate(unfinished, checkpoint)
     unfinished.rename(file)
 
@@ -102,18 +99,10 @@ def _write_text(target: zipfile.ZipFile, name: str, text: str) -> None:
     target.writestr(entry(name), text, compress_type=zipfile.ZIP_DEFLATED)
 
 
-def _leaves(archive: Archive) -> Iterator[_Leaf]:
-    number = 0
-    for chapter in archive.part.chapters:
-        for page in chapter.pages:
-            number += 1
-            yield _Leaf(number, page, f"{chapter.folder}, {page.number}")
-
-
 def _document(leaf: _Leaf) -> str:
     with Image.open(leaf.page.path) as image:
         width, height = image.size
-    title = quoteattr(leaf.title)[1:-1].replace('"', "&quot;")
+    title = escape(f"{leaf.chapter}, {leaf.page.number}", {'"': "&quot;"})
     return PAGE.format(title=title, width=width, height=height, image=leaf.image)
 
 
@@ -130,12 +119,10 @@ def _package(archive: Archive, leaves: list[_Leaf]) -> str:
         items.append(f'<item id="i{leaf.number}" href="{leaf.image}" media-type="{kind}"{cover}/>')
         items.append(f'<item id="p{leaf.number}" href="{leaf.document}" media-type="application/xhtml+xml"/>')
         spine.append(f'<itemref idref="p{leaf.number}"/>')
-    languages = {chapter.chapter.language for chapter in archive.part.chapters}
-    language = languages.pop() if len(languages) == 1 else None
     return PACKAGE.format(
         identifier=uuid.uuid5(NAMES, f"{archive.request.key}/{archive.number}"),
         title=_title(archive),
-        language=escape(language or "und"),
+        language=escape(archive.part.language or "und"),
         items="\n".join(items),
         spine="\n".join(spine),
     )

@@ -51,6 +51,12 @@ class Part:
         return [chapter.chapter.label for chapter in self.chapters]
 
     @property
+    def language(self) -> str | None:
+        """Of its chapters; None where they have none, or several."""
+        languages = {chapter.chapter.language for chapter in self.chapters}
+        return languages.pop() if len(languages) == 1 else None
+
+    @property
     def pages(self) -> int:
         return sum(len(chapter.pages) for chapter in self.chapters)
 

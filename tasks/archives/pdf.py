@@ -1,6 +1,5 @@
 """The PDF: a page for each page, JPEGs with their own bytes, a bookmark for each chapter, `manifest.json` attached."""
 
-import json
 from pathlib import Path
 
 import img2pdf
@@ -33,8 +32,8 @@ def write_pdf(archive: Archive, unfinished: Path, file: Path, checkpoint: Checkp
     with pikepdf.open(unfinished, allow_overwriting_input=True) as pdf:
         _add_bookmarks(pdf, archive)
         chapters = [file_entries(chapter) for chapter in archive.part.chapters]
-        text = json.dumps(manifest(archive, chapters), ensure_ascii=False, indent=1, sort_keys=True)
-        pdf.attachments[MANIFEST] = pikepdf.AttachedFileSpec(pdf, text.encode(), filename=MANIFEST)
+        text = manifest(archive, chapters).encode()
+        pdf.attachments[MANIFEST] = pikepdf.AttachedFileSpec(pdf, text, filename=MANIFEST)
         pdf.save(unfinished, deterministic_id=True)
     with pikepdf.open(unfinished) as written:
         if len(written.pages) != len(pages):

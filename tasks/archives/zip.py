@@ -44,8 +44,7 @@ def write_zip(archive: Archive, unfinished: Path, file: Path, checkpoint: Checkp
     """
     with zipfile.ZipFile(unfinished, "w", zipfile.ZIP_STORED) as target:
         chapters = [_write_chapter(target, chapter, checkpoint) for chapter in archive.part.chapters]
-        text = json.dumps(manifest(archive, chapters), ensure_ascii=False, indent=1, sort_keys=True)
-        target.writestr(entry(MANIFEST), text)
+        target.writestr(entry(MANIFEST), manifest(archive, chapters))
         if archive.request.format is ArchiveFormat.CBZ:
             target.writestr(entry(COMIC_INFO), comic_info(archive.request, archive.part))
     validate(unfinished, checkpoint)
@@ -82,9 +81,9 @@ def write_page(archive: zipfile.ZipFile, name: str, page: PageFile, checkpoint: 
     return {"name": name, "size": page.size, "sha256": digest.hexdigest()}
 
 
-def manifest(archive: Archive, chapters: Sequence[dict[str, Any]]) -> dict[str, Any]:
-    """What `manifest.json` says, with what each chapter's `told` gave."""
-    return {
+def manifest(archive: Archive, chapters: Sequence[dict[str, Any]]) -> str:
+    """The text of `manifest.json`, with what each chapter's `told` gave."""
+    said = {
         "source": archive.request.source,
         "manga_id": archive.request.manga_id,
         "title": archive.request.title,
@@ -95,6 +94,7 @@ def manifest(archive: Archive, chapters: Sequence[dict[str, Any]]) -> dict[str, 
         "chapters": chapters,
         "missing": [one.model_dump(mode="json") for one in archive.missing],
     }
+    return json.dumps(said, ensure_ascii=False, indent=1, sort_keys=True)
 
 
 def file_entries(chapter: ChapterPages) -> dict[str, Any]:

@@ -109,7 +109,7 @@ class Library:
         if path.name.startswith(".") or not path.name.isprintable():
             return False
         kind = path.is_dir() or path.suffix.lower() in ARCHIVES
-        return kind and path.resolve().is_relative_to(self._folder)
+        return kind and self._is_inside(path)
 
     def _find(self, some_id: str) -> Path:
         """The file or folder of that id. Raises `NotFound` for whatever is none, or lies outside."""

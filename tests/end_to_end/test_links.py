@@ -1,45 +1,11 @@
 """Addresses that people copied from a source's site."""
 
-from collections.abc import AsyncIterator, Iterator
-
 import pytest
-from pydantic import SecretStr
 
-from bot.settings import BotSettings
-from tests.conftest import StartWorker, on_database, running_bot
 from tests.end_to_end.shelf import Shelf
 from tests.person import Person
-from tests.web_server import WebServer
 
 SITE = "https://mangapill.com"
-
-
-@pytest.fixture
-def shelf(source_server: WebServer) -> Shelf:
-    return Shelf(source_server)
-
-
-@pytest.fixture(scope="module")
-def environment(source_server: WebServer, session_settings: BotSettings) -> dict[str, str]:
-    broker = on_database(session_settings, 1).broker_url
-    return {"MANGAPI_URL": source_server.url, "CONSUMET_PROVIDERS": "mangapill", "CELERY_BROKER_URL": broker}
-
-
-@pytest.fixture(scope="module")
-def consumet_worker(start_worker: StartWorker, environment: dict[str, str]) -> Iterator[None]:
-    with start_worker("links", **environment):
-        yield
-
-
-@pytest.fixture
-async def consumet_bot(bot_settings: BotSettings, environment: dict[str, str], shelf: Shelf) -> AsyncIterator[None]:
-    changes = {
-        "mangapi_url": environment["MANGAPI_URL"],
-        "consumet_providers": ("mangapill",),
-        "celery_broker_url": SecretStr(environment["CELERY_BROKER_URL"]),
-    }
-    async with running_bot(bot_settings.model_copy(update=changes)):
-        yield
 
 
 @pytest.mark.usefixtures("consumet_worker", "consumet_bot")
