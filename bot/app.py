@@ -97,7 +97,7 @@ async def open_app(settings: BotSettings) -> AsyncIterator[None]:
         await _wait_for_telegram(bot)
         store, watchers, bans = JobStore(redis), Watchers(redis), Bans(redis)
         shared, history, chosen = Shared(redis), History(redis), Chosen(redis)
-        async with open_sources(settings) as sources, open_dispatch(settings, store) as dispatch:
+        async with open_sources(settings, redis) as sources, open_dispatch(settings, store) as dispatch:
             courier = Courier(bot, watchers, shared, Workspace(settings))
             try:
                 async with Background() as background, asyncio.TaskGroup() as group:

@@ -12,6 +12,11 @@ SENTENCES = {
     "too_many_chapters": mark("You asked for {asked} chapters; at most {limit} fit into one job."),
     "too_many_jobs": mark("You have {limit} downloads running, the most at a time. Wait for one, or /cancel it."),
     "source_down": mark("The source {source} does not answer right now. Try again later."),
+    "source_busy": mark("The source {source} takes no more requests for {seconds} seconds. Try again after that."),
+    "source_paused": mark("The source {source} failed several times in a row. It is asked again in {seconds} seconds."),
+    "guest_limit": mark(
+        "MangaDex gives no more chapters to guests for now. Try again tomorrow, or from another source."
+    ),
     "source_failed": mark("The source {source} answered with an error and did not say why."),
     "not_found": mark("The source {source} does not know that title or chapter."),
     "no_pages": mark("The source {source} lists this chapter but has no pages of it."),

@@ -86,7 +86,7 @@ class Downloader:
         """
         self._fetched = [Fetched(chapter) for chapter in request.chapters]
         async with asyncio.TaskGroup() as group:
-            fetching = group.create_task(self._fetch_all(request.only))
+            fetching = group.create_task(self._fetch_all(request))
             stopping = group.create_task(_cancel_when(enough, fetching))
             fetching.add_done_callback(lambda _: stopping.cancel())
         if fetching.cancelled():
@@ -94,18 +94,18 @@ class Downloader:
                 fetched.give_up(too_late)
         return self._fetched
 
-    async def _fetch_all(self, only: Mapping[str, Sequence[int]]) -> None:
+    async def _fetch_all(self, request: DownloadRequest) -> None:
         async with asyncio.TaskGroup() as group:
             for _ in range(self._connections):
                 group.create_task(self._work())
-            await self._list_pages(only)
+            await self._list_pages(request)
             for _ in range(self._connections):
                 await self._queue.put(None)
 
-    async def _list_pages(self, only: Mapping[str, Sequence[int]]) -> None:
+    async def _list_pages(self, request: DownloadRequest) -> None:
         silent = 0
         for place, fetched in enumerate(self._fetched):
-            wanted, kept = only.get(fetched.chapter.id), self._folder.kept_pages(place)
+            wanted, kept = request.only.get(fetched.chapter.id), self._folder.kept_pages(place)
             total = self._folder.page_count(place)
             if total is not None and kept.keys() >= set(wanted or range(1, total + 1)):
                 # An earlier attempt got the whole chapter: its source need not be asked again.
@@ -114,7 +114,7 @@ class Downloader:
             try:
                 if silent >= SILENT_CHAPTERS:
                     raise SourceDown(source=self._source.name)
-                pages = await self._source.pages(fetched.chapter.id)
+                pages = await self._source.pages(fetched.chapter.id, request.quality)
             except SourceError as error:
                 silent = silent + 1 if isinstance(error, SourceDown) else 0
                 fetched.failure = failure(error)

@@ -8,8 +8,11 @@
     │   └── TooManyJobs         the person has MAX_ACTIVE_JOBS_PER_USER jobs already
     ├── SourceError             a source did not give what it was asked for
     │   ├── SourceDown          not reached, timed out or overloaded: later may help
+    │   │   ├── SourceBusy      it asks us to stay away for longer than anybody waits here
+    │   │   └── SourcePaused    it failed so often lately that it is not searched for a while
     │   ├── SourceFailed        it answered, but with an error that does not say what is wrong
     │   ├── NotFound            it says that there is no such manga or chapter
+    │   ├── GuestLimit          MangaDex gives no more chapters to those without an account
     │   └── NoPages             the chapter is listed, but the source hosts no pages of it
     ├── PageError               one page cannot be had; the other pages are not touched by it
     │   ├── PageGone            its address answers 4xx
@@ -76,12 +79,26 @@ class SourceDown(SourceError):
     retry_helps = True
 
 
+class SourceBusy(SourceDown):
+    code = "source_busy"
+    retry_helps = False
+
+
+class SourcePaused(SourceDown):
+    code = "source_paused"
+    retry_helps = False
+
+
 class SourceFailed(SourceError):
     code = "source_failed"
 
 
 class NotFound(SourceError):
     code = "not_found"
+
+
+class GuestLimit(SourceError):
+    code = "guest_limit"
 
 
 class NoPages(SourceError):

@@ -87,6 +87,44 @@ class SearchPage(Value):
     has_more: bool = False
 
 
+class Order(StrEnum):
+    """How a search is to be sorted."""
+
+    RELEVANCE = "relevance"
+    FOLLOWED = "followed"
+    LATEST = "latest"
+    TITLE = "title"
+    YEAR = "year"
+    ADDED = "added"
+    UPDATED = "updated"
+    RATING = "rating"
+
+
+class Filters(Value):
+    """What a search is narrowed to; nothing = not at all. Languages are codes as sources write them."""
+
+    languages: tuple[str, ...] = ()
+    """There are chapters in one of these."""
+    originals: tuple[str, ...] = ()
+    """It was first written in one of these."""
+    statuses: tuple[str, ...] = ()
+    ratings: tuple[Rating, ...] = ()
+    readable: bool = False
+    """There are chapters at all."""
+    order: Order | None = None
+
+    def fit(self, manga: Manga) -> bool:
+        """Whether what is known of the manga speaks against it."""
+        return not (
+            (self.languages and manga.languages and not set(self.languages) & set(manga.languages))
+            or (self.statuses and manga.status and manga.status not in self.statuses)
+            or (self.ratings and manga.rating and manga.rating not in self.ratings)
+        )
+
+
+NO_FILTERS = Filters()
+
+
 class Page(Value):
     """Where one page's bytes are, in the terms of the source that named it; `headers` go with the request."""
 

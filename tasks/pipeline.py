@@ -152,9 +152,10 @@ class _Attempt:
         await self._check_room()
         self._folder.discard_parts()
         request = self._job.request
-        async with open_sources(self._settings) as sources:
+        async with open_redis(self._settings.redis_url) as redis, open_sources(self._settings, redis) as sources:
+            source = sources.get(request.source)
             downloader = Downloader(
-                sources.get(request.source),
+                source,
                 self._folder,
                 self._meter,
                 self._settings.download_concurrency,
@@ -164,9 +165,10 @@ class _Attempt:
             fetched = await downloader.fetch(request, self._enough, too_late)
         if not any(chapter.pages for chapter in fetched):
             raise _nothing(fetched)
+        shrink = request.quality is not Quality.ORIGINAL and not source.has_smaller
         self._state = JobState.PACKING
         await self._store.start_packing(self._lease, self._meter.progress())
-        return await _in_thread(partial(_pack, self._job, self._folder, fetched))
+        return await _in_thread(partial(_pack, self._job, self._folder, fetched, shrink=shrink))
 
     async def _check_room(self) -> None:
         # Twice: packing writes what was downloaded once more.
@@ -192,10 +194,10 @@ def _nothing(fetched: Sequence[Fetched]) -> NothingDownloaded:
     return NothingDownloaded(**{**first.detail, "cause": first.code})
 
 
-def _pack(job: Job, folder: JobFolder, fetched: Sequence[Fetched], checkpoint: Checkpoint) -> Result:
+def _pack(job: Job, folder: JobFolder, fetched: Sequence[Fetched], checkpoint: Checkpoint, *, shrink: bool) -> Result:
     missing = [one for chapter in fetched for one in chapter.missing()]
     saved = 0
-    if job.request.quality is Quality.SMALLER:
+    if shrink:
         saved = _make_over("smaller", make_smaller, folder, fetched, checkpoint)
     if job.request.format is ArchiveFormat.PDF:
         _make_over("opaque", make_opaque, folder, fetched, checkpoint)

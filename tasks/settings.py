@@ -7,7 +7,7 @@ import tempfile
 from collections.abc import Iterable
 from functools import cache
 from pathlib import Path
-from typing import Annotated, Literal, Self, TypeVar
+from typing import Annotated, Literal, NamedTuple, Self, TypeVar
 from urllib.parse import SplitResult, urlsplit
 
 from dotenv import dotenv_values
@@ -86,10 +86,43 @@ LibraryDir = Annotated[Path | None, AfterValidator(_folder)]
 """A folder that is there, or None."""
 
 
+class Catalog(NamedTuple):
+    """An OPDS catalog: what people call it, and its address, which may hold a password or a key."""
+
+    name: str
+    address: SecretStr
+
+
+CATALOG_NAME = re.compile(r"[a-z][a-z0-9_-]{0,31}")
+EMPTY_MEANS_OFF = {"mangadex_api_url"}
+"""Fields whose empty value differs from none."""
+
+
+def _catalogs(value: object) -> object:
+    if not isinstance(value, str):
+        return value
+    found: dict[str, SecretStr] = {}
+    for word in value.split():
+        name, _, address = word.partition("=")
+        parts = _address(address)
+        usable = parts is not None and parts.scheme in {"http", "https"} and parts.hostname
+        if not usable or not CATALOG_NAME.fullmatch(name) or name in found:
+            told = re.sub(r"://\S*", "://…", word)
+            raise ValueError(
+                f"is {told!r} in one place: each has to be name=https://user:password@host/path, parted by spaces, "
+                "with a name of its own in small letters"
+            )
+        found[name] = SecretStr(address.rstrip("/"))
+    return tuple(Catalog(name, address) for name, address in found.items())
+
+
+Catalogs = Annotated[tuple[Catalog, ...], NoDecode, BeforeValidator(_catalogs)]
+
+
 class TaskSettings(BaseSettings):
     """What workers, beat and everything that submits jobs need to know."""
 
-    model_config = SettingsConfigDict(env_file=ENV_FILE, env_ignore_empty=True, extra="ignore", frozen=True)
+    model_config = SettingsConfigDict(env_file=ENV_FILE, extra="ignore", frozen=True)
 
     celery_broker_url: RedisUrl = SecretStr("")
     celery_result_backend: RedisUrl = SecretStr("")
@@ -101,13 +134,35 @@ class TaskSettings(BaseSettings):
         "mangakakalot",
         "managreader",
     )
+    mangadex_api_url: BaseUrl = "https://api.mangadex.org"
+    mangadex_client_id: str = ""
+    mangadex_client_secret: SecretStr = SecretStr("")
+    mangadex_username: str = ""
+    mangadex_password: SecretStr = SecretStr("")
     library_dir: LibraryDir = None
+    opds_catalogs: Catalogs = ()
     data_dir: Path = Path("data")
     download_concurrency: int = Field(default=8, ge=1, le=16)
+    source_rate_limit: int = Field(default=5, ge=1, le=1000)
     max_chapters_per_job: int = Field(default=200, ge=1)
     max_active_jobs_per_user: int = Field(default=5, ge=1)
     task_time_limit: int = Field(default=1800, ge=1)
     task_soft_time_limit: int = Field(default=1500, ge=1)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _ignore_empty(cls, values: dict[str, object]) -> dict[str, object]:
+        return {name: value for name, value in values.items() if value != "" or name in EMPTY_MEANS_OFF}
+
+    @model_validator(mode="after")
+    def _whole_account(self) -> Self:
+        account = self.mangadex_account
+        if any(account) and not all(account):
+            raise ValueError(
+                "MANGADEX_CLIENT_ID, MANGADEX_CLIENT_SECRET, MANGADEX_USERNAME and MANGADEX_PASSWORD go together: "
+                "set all of them, or none"
+            )
+        return self
 
     @model_validator(mode="after")
     def _soft_limit_first(self) -> Self:
@@ -118,6 +173,22 @@ class TaskSettings(BaseSettings):
                 f"TASK_TIME_LIMIT ({self.task_time_limit})"
             )
         return self
+
+    @property
+    def mangadex_account(self) -> tuple[str, str, str, str]:
+        """Client id and secret, user name and password, all empty where there is no personal client."""
+        return (
+            self.mangadex_client_id,
+            self.mangadex_client_secret.get_secret_value(),
+            self.mangadex_username,
+            self.mangadex_password.get_secret_value(),
+        )
+
+    @property
+    def names_no_source(self) -> bool:
+        """Whether the operator said nothing of where manga come from."""
+        mangadex = self.mangadex_api_url and "mangadex_api_url" in self.model_fields_set
+        return not (self.mangapi_url or mangadex or self.library_dir or self.opds_catalogs)
 
     @property
     def data_path(self) -> Path:
@@ -184,7 +255,7 @@ def _in_one_line(kind: type[TaskSettings], error: ValidationError) -> str:
     if not first["loc"]:
         return reason
     name = str(first["loc"][0])
-    if kind.model_fields[name].annotation is SecretStr:
+    if kind.model_fields[name].annotation is SecretStr or name == "opds_catalogs":
         return f"{name.upper()} {reason}"
     value = re.sub(r"//[^/]*@", "//…@", str(first["input"]))
     return f"{name.upper()} is {value!r}: {reason[0].lower()}{reason[1:]}"

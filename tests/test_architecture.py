@@ -23,12 +23,15 @@ ROOMS = {
         "tasks/jobs/",
         "bot/memory/",
         "bot/pacing.py",
+        "tasks/sources/pace.py",
+        "tasks/sources/health.py",
+        "tasks/sources/registry.py",  # hands the open client to those above
         "bot/app.py",  # hands the open client to those above
         "bot/local/",
     ),
     # Its errors may be caught wherever work can go on without the answer.
     "redis.exceptions": ("tasks/", "bot/"),
-    "limits": ("bot/pacing.py",),
+    "limits": ("bot/pacing.py", "tasks/sources/"),
     "babel": ("bot/language.py",),
     "httpx": ("tasks/resources.py", "tasks/sources/", "tasks/download.py"),
     "httpx_secure": ("tasks/resources.py", "tasks/sources/"),

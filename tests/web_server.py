@@ -38,9 +38,10 @@ class WebServer:
         self.replies: dict[str, list[Reply]] = {}
         self.otherwise = NOT_FOUND
         self.requests: list[tuple[str, dict[str, str]]] = []
+        self.posted: list[tuple[str, bytes]] = []
         self._taken: defaultdict[str, int] = defaultdict(int)
         self._lock = threading.Lock()
-        self._http = ThreadingHTTPServer(("127.0.0.1", 0), _handler(self._reply_to))
+        self._http = ThreadingHTTPServer(("127.0.0.1", 0), _handler(self._reply_to, self.posted))
         self._http.daemon_threads = True
         self._thread = threading.Thread(target=self._http.serve_forever, kwargs={"poll_interval": 0.05})
 
@@ -59,6 +60,7 @@ class WebServer:
             self.replies.clear()
             self.otherwise = NOT_FOUND
             self.requests.clear()
+            self.posted.clear()
             self._taken.clear()
 
     def count(self, path: str) -> int:
@@ -87,7 +89,9 @@ class WebServer:
         self._http.server_close()
 
 
-def _handler(reply_to: Callable[[str, dict[str, str]], Reply]) -> type[BaseHTTPRequestHandler]:
+def _handler(
+    reply_to: Callable[[str, dict[str, str]], Reply], posted: list[tuple[str, bytes]]
+) -> type[BaseHTTPRequestHandler]:
     class Handler(BaseHTTPRequestHandler):
         protocol_version = "HTTP/1.1"
 
@@ -108,6 +112,10 @@ def _handler(reply_to: Callable[[str, dict[str, str]], Reply]) -> type[BaseHTTPR
                 self.wfile.write(reply.body if reply.cut is None else reply.body[: reply.cut])
             if reply.cut is not None or not reply.length:
                 self.close_connection = True
+
+        def do_POST(self) -> None:
+            posted.append((self.path, self.rfile.read(int(self.headers["Content-Length"]))))
+            self.do_GET()
 
         def log_message(self, format: str, *args: Any) -> None:  # noqa: A002 - the name it has in the standard library
             """Quiet."""

@@ -9,7 +9,7 @@ from aiogram.types import Message
 
 from bot.callers import Caller
 from bot.delivery.desk import Canceller
-from bot.handlers.sources import source_line
+from bot.handlers.sources import source_lines
 from bot.language import mark, say
 from bot.memory.bans import Bans
 from bot.memory.history import History
@@ -106,7 +106,7 @@ async def stats(message: Message, store: JobStore, sources: Sources, settings: B
         ),
         *(f"• {safe(code)}: {number}" for code, number in failed.items()),
         f"<b>{say('Sources')}</b>",
-        *await asyncio.gather(*(source_line(source) for source in sources.all())),
+        *await source_lines(sources),
         f"<b>{say('Disk')}</b>",
         say("{size} free", size=megabytes(free)),
     ]

@@ -8,7 +8,7 @@ from aiogram import F, Router
 from aiogram.filters import Command, CommandObject
 from aiogram.types import CallbackQuery, LinkPreviewOptions, Message
 
-from bot import keyboards
+from bot import keyboards, search_words
 from bot.callbacks import ShowResults
 from bot.callers import Caller
 from bot.editing import Editor, Screen, Spot
@@ -24,6 +24,8 @@ from tasks.sources.registry import Sources
 from tasks.sources.source import Source
 
 USAGE = mark("Send /search and a title, such as <code>/search lighthouse</code>.")
+FILTERS = "<code>lang:en from:ko status:completed rating:safe order:year is:readable</code>"
+UNKNOWN_FILTER = mark("I don't know “{word}”. A search is narrowed like this: {example}")
 TOO_LONG = mark("That is too long for a title. Send at most {limit} characters.")
 SEARCHING = mark("Searching for “{query}” …")
 NOTHING = mark("Nothing found for “{query}”. Try fewer words or another spelling.")
@@ -62,8 +64,19 @@ async def search(
         await message.reply(say(USAGE))
     elif len(query) > QUERY_LENGTH:
         await message.reply(say(TOO_LONG, limit=QUERY_LENGTH))
+    elif refusal := _refusal(query):
+        await message.reply(refusal)
     else:
         await _search(message, query, caller, preferences, Search(sources.all(), found), menus, editor)
+
+
+def _refusal(query: str) -> str:
+    """Why nobody can be asked that; empty if they can."""
+    try:
+        title, _ = search_words.parse(query)
+    except search_words.UnknownFilter as error:
+        return say(UNKNOWN_FILTER, word=safe(error.word, 60), example=FILTERS)
+    return "" if title else say(USAGE)
 
 
 async def unknown_command(message: Message) -> None:
@@ -102,7 +115,10 @@ class Search:
             return source, known
         try:
             async with asyncio.timeout(SEARCH_SECONDS):
-                mangas = (await source.search(query)).mangas
+                title, filters = search_words.parse(query)
+                mangas = (await source.search(title, 1, filters)).mangas
+        except search_words.UnknownFilter:
+            return source, ()
         except (SourceError, TimeoutError):
             return source, None
         await self._found.keep(source.name, query, mangas)
@@ -138,6 +154,7 @@ def _with_answer(menu: Results, source: str, mangas: tuple[Manga, ...] | None, p
             "mangas": (*menu.mangas, *allowed),
             "hidden": menu.hidden + len(mangas or ()) - len(allowed),
             "silent": menu.silent if mangas is not None else (*menu.silent, source),
+            "answered": menu.answered if mangas is None else (*menu.answered, source),
             "asked": tuple(name for name in menu.asked if name != source),
         }
     )
@@ -157,7 +174,7 @@ def results_screen(menu: Results, page: int) -> Screen:
             menu.hidden,
         )
         lines.append(hidden)
-    if menu.silent and menu.mangas:
+    if menu.silent and menu.answered:
         lines.append(f"⚠ {say('Not reached: {sources}', sources=safe(', '.join(menu.silent)))}")
     keyboard = keyboards.results(menu, max(0, min(page, pages - 1))) if menu.mangas else None
     return Screen("\n".join(lines), keyboard)
@@ -168,6 +185,6 @@ def _result_line(menu: Results, query: str) -> str:
         return f"🔎 “{query}”: {many('{number} title', '{number} titles', len(menu.mangas))}"
     if menu.asked:
         return f"🔎 {say(SEARCHING, query=query)}"
-    if menu.silent:
+    if menu.silent and not menu.answered:
         return say(ALL_SILENT, query=query, silent=safe(", ".join(menu.silent)))
     return "🔎 " + (f"“{query}”" if menu.hidden else say(NOTHING, query=query))

@@ -4,7 +4,7 @@ import os
 import shlex
 import sys
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from bot.settings import BotSettings
@@ -38,11 +38,15 @@ def programs(settings: BotSettings, *, with_redis: bool, chat_port: int | None) 
     if with_redis:
         chosen.append(Program("redis", (PYTHON, "-m", "bot.local.redis_server"), 10))
     standing_in: dict[str, str] = {}
+    if chat_port is not None and "mangadex_api_url" not in settings.model_fields_set:
+        # A first try needs no network.
+        chosen = [replace(program, environment={"MANGADEX_API_URL": ""}) for program in chosen]
+        standing_in = {"MANGADEX_API_URL": ""}
     if chat_port is not None:
         folder = str(settings.data_path / "telegram")
         command = (PYTHON, "-m", "bot.local.telegram", "--port", str(chat_port), "--folder", folder)
         chosen.append(Program("telegram", command, 20))
-        standing_in = stand_in_environment(chat_port)
+        standing_in |= stand_in_environment(chat_port)
     chosen.append(Program("bot", (PYTHON, "-m", "bot"), 50, settled_seconds=0, environment=standing_in))
     return sorted(chosen, key=lambda program: program.order)
 

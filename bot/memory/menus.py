@@ -53,13 +53,14 @@ class Menu(Value):
 class Results(Menu):
     """What a search found, in the order it came in.
 
-    `silent` are the names of the sources that gave no answer, `asked` of those that have not answered yet.
+    `silent` are the names of the sources that gave no answer, `answered` of those that did, and `asked` of those that may.
     """
 
     kind: Literal["results"] = "results"
     query: str
     mangas: tuple[Manga, ...]
     silent: tuple[str, ...] = ()
+    answered: tuple[str, ...] = ()
     asked: tuple[str, ...] = ()
     order: tuple[str, ...] = ()
     """Names of the sources whose titles come first."""

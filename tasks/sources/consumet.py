@@ -9,12 +9,11 @@ from urllib.parse import quote, unquote, urlsplit
 from pydantic import BaseModel, ValidationError
 
 from tasks.errors import NoPages, NotFound, SourceFailed
-from tasks.models import LONGEST_ID, Link, Manga, MangaDetails, Page, SearchPage
+from tasks.models import LONGEST_ID, NO_FILTERS, Filters, Link, Manga, MangaDetails, Page, Quality, SearchPage
 from tasks.sources import consumet_answers as answers
 from tasks.sources.http import SourceHttp
+from tasks.sources.source import one_line
 
-LONGEST_QUERY = 200
-"""Characters; the API's router knows nothing beyond 1000 bytes of path."""
 ROUTES = {"info", "read"}
 """Words that the API takes for one of its routes instead of a search."""
 STEPS = {".", ".."}
@@ -120,6 +119,8 @@ def _host_and_path(address: str) -> tuple[str, str]:
 class Consumet:
     """One provider of a Consumet API as a source."""
 
+    has_smaller = False
+
     def __init__(self, http: SourceHttp, base_url: str, provider: Provider) -> None:
         self._http = http
         self._api = base_url
@@ -134,18 +135,18 @@ class Consumet:
     def name(self) -> str:
         return self._provider.name
 
-    async def search(self, query: str, page: int = 1) -> SearchPage:
+    async def search(self, query: str, page: int = 1, filters: Filters = NO_FILTERS, /) -> SearchPage:
         text = self._searchable(query)
         if not text or (page > 1 and not self._provider.pages_results):
             return SearchPage(mangas=())
         answer = await self._http.json(f"{self._root}/{quote(text, safe='')}", {"page": str(page)})
         found = self._parse(answers.SearchAnswer, answer)
         address = self._provider.manga_address
-        mangas = tuple(answers.manga(one, self.name, one.id, address) for one in found.results if one.id)
-        return SearchPage(mangas=mangas, has_more=self._has_more(found))
+        mangas = [answers.manga(one, self.name, one.id, address) for one in found.results if one.id]
+        return SearchPage(mangas=tuple(filter(filters.fit, mangas)), has_more=self._has_more(found))
 
     def _searchable(self, query: str) -> str:
-        text = " ".join("".join(" " if c in self._provider.unencoded else c for c in query).split())[:LONGEST_QUERY]
+        text = one_line("".join(" " if c in self._provider.unencoded else c for c in query))
         if text in STEPS:
             return ""
         # The API would take the bare word for a route; the sites find the same for it in capitals.
@@ -176,7 +177,7 @@ class Consumet:
             chapters=tuple(answers.chapter_of_id(chapter_id) for chapter_id in chapter_ids),
         )
 
-    async def pages(self, chapter_id: str) -> tuple[Page, ...]:
+    async def pages(self, chapter_id: str, _quality: Quality = Quality.ORIGINAL, /) -> tuple[Page, ...]:
         items = await self._ask("read", "chapterId", chapter_id)
         if not isinstance(items, list):
             raise SourceFailed("no list of pages", source=self.name)

@@ -1,21 +1,21 @@
 """What a Consumet API answers, read into our values. Pure, and patient: fields are missing, null, maps, lists or strings."""
 
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Annotated, Any
 from urllib.parse import quote, urljoin
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
+from pydantic import BeforeValidator, Field
 
 from tasks.chapters import in_reading_order, volumes_restart
-from tasks.models import LONGEST_ID, Chapter, Manga, Page, Rating
+from tasks.models import Chapter, Manga, Page, Rating
+from tasks.sources.fields import Answer, IdText, Text, Texts, plain_number, text
 
 CHAPTER_TEXT = re.compile(
     r"^(?:vol(?:ume)?\.?\s*(?P<volume>\d+(?:\.\d+)?)\s*,?\s*)?"
     r"(?:ch(?:apter)?\.?|episode|ep\.?)\s*(?P<number>\d+(?:\.\d+)?)\s*[-:–]?\s*(?P<title>.*)$",
     re.IGNORECASE,
 )
-NUMBER = re.compile(r"\d+(?:\.\d+)?")
 ID_NUMBER = re.compile(r"(?:chapter[-_]|/c|^c)(\d+(?:[.-]\d+)?)/?$", re.IGNORECASE)
 ID_VOLUME = re.compile(r"/v(\d+)/")
 UUID = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}", re.IGNORECASE)
@@ -23,42 +23,11 @@ YEAR = re.compile(r"\b(1[89]|20)\d\d\b")
 URL_SIGNS = "%/:?#[]@!$&'()*+,;=~"
 
 
-def _text(value: object) -> str:
-    """The text of a field that may be a text, a number, or texts by language; English first."""
-    if isinstance(value, str | int | float) and not isinstance(value, bool):
-        return str(value).strip()
-    if isinstance(value, Mapping):
-        return _text(value.get("en") or next(iter(value.values()), ""))
-    return ""
-
-
-def _texts(value: object) -> tuple[str, ...]:
-    items: Iterable[object] = value if isinstance(value, list) else [value]
-    return tuple(text for text in map(_text, items) if text)
-
-
 def _referer(value: object) -> dict[str, str]:
     """A Referer, which comes as `{"Referer": url}`, as the url alone, or not at all."""
-    found = _text(value.get("Referer") or value.get("referer") if isinstance(value, Mapping) else value)
+    found = text(value.get("Referer") or value.get("referer") if isinstance(value, Mapping) else value)
     escaped = quote(found, safe=URL_SIGNS)
     return {"Referer": f"https:{escaped}" if escaped.startswith("//") else escaped} if escaped else {}
-
-
-def _id(value: object) -> str:
-    """An id; empty for one that no source has, which is passed over."""
-    found = _text(value)
-    return found if len(found) <= LONGEST_ID else ""
-
-
-Text = Annotated[str, BeforeValidator(_text)]
-IdText = Annotated[str, BeforeValidator(_id)]
-Texts = Annotated[tuple[str, ...], BeforeValidator(_texts)]
-
-
-class Answer(BaseModel):
-    """Part of an answer; what we do not know of is passed over."""
-
-    model_config = ConfigDict(extra="ignore", populate_by_name=True)
 
 
 class MangaAnswer(Answer):
@@ -90,7 +59,7 @@ class ChapterAnswer(Answer):
 
 
 class InfoAnswer(MangaAnswer):
-    chapters: list[ChapterAnswer] = []
+    chapters: tuple[ChapterAnswer, ...] = ()
 
 
 class PageAnswer(Answer):
@@ -146,8 +115,8 @@ def chapter(answer: ChapterAnswer, address: str = "") -> Chapter:
     """A chapter; number and volume are read off title or id where no field has them."""
     matched = CHAPTER_TEXT.match(answer.title)
     by_id = chapter_of_id(answer.id)
-    number = _plain(answer.number or answer.chapter or (matched["number"] if matched else "")) or by_id.number
-    volume = _plain(answer.volume or (matched["volume"] or "" if matched else "")) or by_id.volume
+    number = plain_number(answer.number or answer.chapter or (matched["number"] if matched else "")) or by_id.number
+    volume = plain_number(answer.volume or (matched["volume"] or "" if matched else "")) or by_id.volume
     return Chapter(
         id=answer.id,
         number=number,
@@ -161,7 +130,7 @@ def chapter(answer: ChapterAnswer, address: str = "") -> Chapter:
 
 def _title(answer: ChapterAnswer, matched: re.Match[str] | None, number: str | None) -> str:
     """What is said beside the number; a chapter needs something to be called by."""
-    if matched and _plain(matched["number"]) == number:
+    if matched and plain_number(matched["number"]) == number:
         return matched["title"].strip()
     return answer.title or ("" if number else answer.number or "Oneshot")
 
@@ -171,8 +140,8 @@ def chapter_of_id(chapter_id: str) -> Chapter:
     number, volume = ID_NUMBER.search(chapter_id), ID_VOLUME.search(chapter_id)
     return Chapter(
         id=chapter_id,
-        number=_plain(number[1].replace("-", ".")) if number else None,
-        volume=_plain(volume[1]) if volume else None,
+        number=plain_number(number[1].replace("-", ".")) if number else None,
+        volume=plain_number(volume[1]) if volume else None,
         language="en",
     )
 
@@ -195,15 +164,6 @@ def page(answer: PageAnswer, base: str, headers: Mapping[str, str]) -> Page:
     except ValueError:
         address = answer.img  # no address at all: who reads it says so
     return Page(address=address, headers={**headers, **answer.headers})
-
-
-def _plain(number: str) -> str | None:
-    """`"001"` is `"1"`, `"010.50"` is `"10.5"`; None for what is no number."""
-    if not NUMBER.fullmatch(number):
-        return None
-    whole, _, fraction = number.partition(".")
-    fraction = fraction.rstrip("0")
-    return f"{whole.lstrip('0') or '0'}{'.' + fraction if fraction else ''}"
 
 
 def parse_list(items: Any) -> list[PageAnswer]:

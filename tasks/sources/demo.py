@@ -6,7 +6,7 @@ from collections.abc import AsyncGenerator, Sequence
 from decimal import Decimal
 
 from tasks.errors import NoPages, NotFound, PageGone
-from tasks.models import Chapter, Manga, MangaDetails, Page, Rating, SearchPage
+from tasks.models import NO_FILTERS, Chapter, Filters, Manga, MangaDetails, Page, Quality, Rating, SearchPage
 from tasks.sources.demo_pages import draw
 from tasks.sources.demo_stories import STORIES, Story, StoryChapter
 
@@ -21,12 +21,13 @@ class Demo:
     """Ids are `<story>` and `<story>-<number><edition>`; page addresses `demo:<story>/<place of chapter>/<page>`."""
 
     number = 30
+    has_smaller = False
     name = "demo"
 
-    async def search(self, query: str, page: int = 1) -> SearchPage:
+    async def search(self, query: str, page: int = 1, filters: Filters = NO_FILTERS, /) -> SearchPage:
         words = query.casefold().split()
         found = [story for story in STORIES if words and all(word in _searchable(story) for word in words)]
-        return SearchPage(mangas=tuple(_manga(story) for story in found) if page == 1 else ())
+        return SearchPage(mangas=tuple(filter(filters.fit, map(_manga, found))) if page == 1 else ())
 
     async def details(self, manga_id: str) -> MangaDetails:
         story = next((story for story in STORIES if story.id == manga_id), None)
@@ -41,7 +42,7 @@ class Demo:
             manga=_manga(found[0][0]), chapters=tuple(_chapters(story)[place] for story, place in found)
         )
 
-    async def pages(self, chapter_id: str) -> tuple[Page, ...]:
+    async def pages(self, chapter_id: str, _quality: Quality = Quality.ORIGINAL, /) -> tuple[Page, ...]:
         story, place = self._find(chapter_id)
         if not story.chapters[place].lines:
             raise NoPages(source=self.name)

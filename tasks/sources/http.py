@@ -1,7 +1,9 @@
-"""HTTP for the adapters: JSON with retries, pages as streams, and every failure as an error of ours."""
+"""HTTP for the adapters: answers with retries, pages as streams, and every failure as an error of ours."""
 
 import json
-from collections.abc import AsyncGenerator, Mapping
+import time
+from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from typing import Any
@@ -9,6 +11,7 @@ from typing import Any
 import httpx
 import stamina
 from httpx_secure import SSRFProtectionError
+from limits import RateLimitItem
 
 from tasks.errors import (
     ManhwaError,
@@ -17,76 +20,143 @@ from tasks.errors import (
     PageGone,
     PageTooLarge,
     PageUnreachable,
+    SourceBusy,
     SourceDown,
+    SourceError,
     SourceFailed,
 )
 from tasks.models import Page
 from tasks.resources import Web
+from tasks.sources.pace import LONGEST_WAIT, HostShut, Pace
 
 ATTEMPTS = 3
 ALL_ATTEMPTS_SECONDS = 60.0
-LONGEST_WAIT = 60.0
-"""Seconds of a Retry-After that are waited; who asks for more is asked again by a person."""
-MAX_JSON_BYTES = 20_000_000
+MAX_ANSWER_BYTES = 20_000_000
 MAX_PAGE_BYTES = 50_000_000
 CHUNK = 64 * 1024
 OVERLOADED = {429, 502, 503, 504}
+SHUT_OUT_SECONDS = 120.0
+"""What a guard in front of a site wants that answers 400 with a page for people instead of saying how long."""
+A_TIMESTAMP = 1_000_000_000
+"""From here on a number is a time, not a duration: MangaDex writes its waits so."""
+
+Params = Mapping[str, str] | Sequence[tuple[str, str]]
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What a source answered, whatever it is."""
+
+    status: int
+    content_type: str
+    body: bytes
 
 
 class SourceHttp:
     """What one source needs of HTTP; its name goes into every error."""
 
-    def __init__(self, web: Web, source: str) -> None:
+    def __init__(self, web: Web, source: str, pace: Pace) -> None:
         self._web = web
         self._source = source
+        self._pace = pace
 
-    async def json(self, url: str, params: Mapping[str, str] | None = None) -> Any:
-        """The JSON that a GET answers, whatever it is.
+    async def json(
+        self,
+        url: str,
+        params: Params | None = None,
+        *,
+        headers: Mapping[str, str] | None = None,
+        limit: RateLimitItem | None = None,
+    ) -> Any:
+        """The JSON that a GET answers, whatever it is; see `ask`.
 
-        Raises `SourceDown` when it can't be reached or is overloaded, `SourceFailed` for any other status and for what is
-        no JSON; an HTTP status is in the error's detail as `status`, and a text the server gave as `said`.
+        Raises `SourceFailed` also for any other status and for what is no JSON; a text the server gave is in the error's
+        detail as `said`.
+        """
+        answer = await self.ask(url, params, headers=headers, limit=limit)
+        decoded = _decode(answer)
+        if answer.status != httpx.codes.OK or decoded is None:
+            raise self.failed(answer, _message(decoded))
+        return decoded
+
+    def failed(self, answer: Answer, said: str = "") -> SourceFailed:
+        """The error for an answer that is none; its status is in the detail as `status`."""
+        return SourceFailed(f"status {answer.status}", source=self._source, status=answer.status, said=said)
+
+    async def ask(
+        self,
+        url: str,
+        params: Params | None = None,
+        *,
+        headers: Mapping[str, str] | None = None,
+        limit: RateLimitItem | None = None,
+    ) -> Answer:
+        """What a GET answers, asked again where that helps, within the host's pace and a `limit` of its own.
+
+        Raises `SourceDown` when it can't be reached or is overloaded, `SourceBusy` when it wants silence for longer than
+        anybody waits, `SourceFailed` for an endless answer or an address that is none.
         """
         async for attempt in stamina.retry_context(wait_before_retry, ATTEMPTS, ALL_ATTEMPTS_SECONDS, 0.3, 10.0):
             with attempt:
-                return await self._json_once(url, params)
+                return await self._ask_once("GET", url, limit, params=params, headers=headers)
         raise SourceDown(source=self._source)  # not reached: the last attempt returns or raises
 
-    async def _json_once(self, url: str, params: Mapping[str, str] | None) -> Any:
+    async def post(self, url: str, **body: Any) -> Answer:
+        """What a POST with that `json` or `data` answers; one attempt. Raises like `ask`."""
+        return await self._ask_once("POST", url, None, **body)
+
+    async def _ask_once(self, method: str, url: str, limit: RateLimitItem | None, **request: Any) -> Answer:
         try:
-            address = httpx.URL(url, params=params) if params else httpx.URL(url)
+            address = httpx.URL(url)
+            where = address.host if limit is None else f"{address.host}/{limit.namespace}"
+            if limit:
+                await self._pace.slot(where, limit)
+            await self._pace.slot(address.host)
             client = self._web.client_for(address)
-            async with client.stream("GET", address, follow_redirects=False) as answer:
-                return await self._read_json(answer)
+            async with client.stream(method, address, follow_redirects=False, **request) as answer:
+                return await self._read_answer(answer, where)
+        except HostShut as error:
+            raise SourceBusy(source=self._source, seconds=round(error.seconds)) from error
         except httpx.InvalidURL as error:
             raise SourceFailed(source=self._source) from error
         except (httpx.TransportError, httpx.DecodingError, SSRFProtectionError) as error:
             raise SourceDown(type(error).__name__, source=self._source) from error
 
-    async def _read_json(self, answer: httpx.Response) -> Any:
+    async def _read_answer(self, answer: httpx.Response, where: str) -> Answer:
         body = bytearray()
         async for chunk in answer.aiter_bytes():
             body += chunk
-            if len(body) > MAX_JSON_BYTES:
+            if len(body) > MAX_ANSWER_BYTES:
                 raise SourceFailed("an endless answer", source=self._source)
-        if answer.status_code in OVERLOADED:
-            error = SourceDown(f"status {answer.status_code}", source=self._source, status=answer.status_code)
-            error.retry_after = retry_after(answer)
-            raise error
-        decoded = _decode(bytes(body), answer.headers.get("Content-Type", ""))
-        if answer.status_code != httpx.codes.OK or decoded is None:
-            raise SourceFailed(
-                f"status {answer.status_code}",
-                source=self._source,
-                status=answer.status_code,
-                said=_message(decoded),
-            )
-        return decoded
+        content_type = answer.headers.get("Content-Type", "").lower()
+        guarded = answer.status_code == httpx.codes.BAD_REQUEST and "html" in content_type
+        if guarded or answer.status_code in OVERLOADED:
+            raise await self._overloaded(answer, where, SHUT_OUT_SECONDS if guarded else None)
+        return Answer(answer.status_code, content_type, bytes(body))
 
-    async def read(self, page: Page) -> AsyncGenerator[bytes, None]:
-        """The page's bytes, one attempt; see `Source.read`. Redirects are followed to public addresses only."""
+    async def _overloaded(self, answer: httpx.Response, where: str, usual: float | None) -> SourceError:
+        """The error for it; all others stay away from there for as long as it asks."""
+        wait = retry_after(answer)
+        wait = usual if wait is None else wait
+        if wait is not None:
+            await self._pace.shut(where, wait)
+        if wait is not None and wait > LONGEST_WAIT:
+            return SourceBusy(f"status {answer.status_code}", source=self._source, seconds=round(wait))
+        error = SourceDown(f"status {answer.status_code}", source=self._source, status=answer.status_code)
+        error.retry_after = wait
+        return error
+
+    async def read(
+        self, page: Page, seen: Callable[[httpx.Headers], None] = lambda _: None
+    ) -> AsyncGenerator[bytes, None]:
+        """The page's bytes, one attempt; see `Source.read`. Redirects are followed to public addresses only.
+
+        `seen` is told the headers of the answer, whatever it is.
+        """
         url = self._page_url(page.address)
         try:
             async with self._web.client_for(url).stream("GET", url, headers=page.headers) as answer:
+                seen(answer.headers)
                 self._check_status(answer)
                 size = 0
                 async for chunk in answer.aiter_bytes(CHUNK):
@@ -117,7 +187,8 @@ class SourceHttp:
             return
         if answer.status_code >= 500 or answer.status_code in OVERLOADED:
             error = PageUnreachable(source=self._source, status=answer.status_code)
-            error.retry_after = retry_after(answer)
+            wait = retry_after(answer)
+            error.retry_after = None if wait is None else min(wait, LONGEST_WAIT)
             raise error
         raise PageGone(source=self._source, status=answer.status_code)
 
@@ -130,24 +201,24 @@ def wait_before_retry(error: Exception) -> bool | float:
 
 
 def retry_after(answer: httpx.Response) -> float | None:
-    """Seconds that a Retry-After header asks for, at most `LONGEST_WAIT`; it may be a number or a date."""
-    value = answer.headers.get("Retry-After", "").strip()
-    if value.isdecimal():
-        return min(float(value), LONGEST_WAIT)
+    """Seconds that the answer asks us to wait: a number of them, a date, or a time as MangaDex writes it; None = not said."""
+    value = (answer.headers.get("Retry-After") or answer.headers.get("X-RateLimit-Retry-After") or "").strip()
+    if value.isascii() and value.isdecimal():
+        seconds = float(value[:12])
+        return max(seconds - time.time(), 0.0) if seconds >= A_TIMESTAMP else seconds
     try:
         until = parsedate_to_datetime(value)
     except ValueError:
         return None
-    seconds = (until.astimezone(UTC) - datetime.now(UTC)).total_seconds()
-    return min(max(seconds, 0.0), LONGEST_WAIT)
+    return max((until.astimezone(UTC) - datetime.now(UTC)).total_seconds(), 0.0)
 
 
-def _decode(body: bytes, content_type: str) -> Any:
-    """The JSON of a body; None for what is none."""
-    if "json" not in content_type.lower():
+def _decode(answer: Answer) -> Any:
+    """The JSON of an answer; None for what is none."""
+    if "json" not in answer.content_type:
         return None
     try:
-        return json.loads(body)
+        return json.loads(answer.body)
     except (ValueError, RecursionError):
         return None
 

@@ -25,7 +25,7 @@ from natsort import natsorted, ns
 from tasks.archives.image import MAX_PIXELS
 from tasks.chapters import in_reading_order
 from tasks.errors import NoPages, NotFound, PageBroken, PageGone, PageTooLarge, SourceDown
-from tasks.models import LONGEST_ID, Chapter, Manga, MangaDetails, Page, SearchPage
+from tasks.models import LONGEST_ID, NO_FILTERS, Chapter, Filters, Manga, MangaDetails, Page, Quality, SearchPage
 
 PDF = ".pdf"
 ARCHIVES = {".cbz", ".zip", PDF}
@@ -49,11 +49,12 @@ class Library:
 
     number = 20
     name = "library"
+    has_smaller = False
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder.resolve()
 
-    async def search(self, query: str, page: int = 1) -> SearchPage:
+    async def search(self, query: str, page: int = 1, _filters: Filters = NO_FILTERS, /) -> SearchPage:
         return await self._in_thread(lambda: self._search(query, page))
 
     async def details(self, manga_id: str) -> MangaDetails:
@@ -63,7 +64,7 @@ class Library:
         title = PurePosixPath(chapter_ids[0]).parts[0] if PurePosixPath(chapter_ids[0]).parts else chapter_ids[0]
         return MangaDetails(manga=_manga(title), chapters=tuple(_chapter(chapter_id) for chapter_id in chapter_ids))
 
-    async def pages(self, chapter_id: str) -> tuple[Page, ...]:
+    async def pages(self, chapter_id: str, _quality: Quality = Quality.ORIGINAL, /) -> tuple[Page, ...]:
         names = await self._in_thread(lambda: self._pictures(self._find(chapter_id)))
         if not names:
             raise NoPages(source=self.name)

@@ -1,24 +1,35 @@
 """Which sources there are, by number and name."""
 
 from collections.abc import AsyncIterator, Sequence
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
+
+from redis.asyncio import Redis
 
 from tasks.errors import UnknownSource
 from tasks.models import Link
-from tasks.resources import open_web
+from tasks.resources import Web, open_web
 from tasks.settings import TaskSettings
 from tasks.sources.consumet import PROVIDERS, Consumet
 from tasks.sources.demo import Demo
+from tasks.sources.health import Health, Report, Watched
 from tasks.sources.http import SourceHttp
 from tasks.sources.library import Library
+from tasks.sources.mangadex import MangaDex, open_mangadex
+from tasks.sources.mangadex_account import Account
+from tasks.sources.pace import Pace
 from tasks.sources.source import Source
 
 
 class Sources:
     """The sources of one process."""
 
-    def __init__(self, sources: Sequence[Source]) -> None:
+    def __init__(self, sources: Sequence[Source], health: Health | None = None) -> None:
         self._sources = sorted(sources, key=lambda source: source.number)
+        self._health = health
+
+    async def report(self, source: Source) -> Report:
+        """How the source does, from what it was really asked lately."""
+        return await self._health.report(source.name) if self._health else Report()
 
     def all(self) -> list[Source]:
         """Every source, by number."""
@@ -38,16 +49,34 @@ class Sources:
 
 
 @asynccontextmanager
-async def open_sources(settings: TaskSettings) -> AsyncIterator[Sources]:
-    """The sources that the settings switch on; the demo library where that is none."""
-    async with open_web(settings.mangapi_url) as web:
-        found: list[Source] = []
-        if settings.mangapi_url:
-            found += [
-                Consumet(SourceHttp(web, provider.name), settings.mangapi_url, provider)
-                for provider in PROVIDERS
-                if provider.segment in settings.consumet_providers
-            ]
+async def open_sources(settings: TaskSettings, redis: Redis | None = None) -> AsyncIterator[Sources]:
+    """The sources that the settings switch on; the demo library as well where they name none.
+
+    With Redis, all processes keep the sources' limits together and know how they do; without, each for itself.
+    """
+    addresses = [catalog.address.get_secret_value() for catalog in settings.opds_catalogs]
+    pace = Pace(settings.source_rate_limit, redis)
+    async with AsyncExitStack() as stack:
+        web = await stack.enter_async_context(open_web(settings.mangapi_url, settings.mangadex_api_url, *addresses))
+        found: list[Source] = [*_consumet(settings, web, pace)]
+        if api := settings.mangadex_api_url:
+            http = SourceHttp(web, MangaDex.name, pace)
+            account = Account(http, api, settings.mangadex_account)
+            found.append(await stack.enter_async_context(open_mangadex(http, api, account)))
         if settings.library_dir:
             found.append(Library(settings.library_dir))
-        yield Sources(found or [Demo()])
+        if settings.names_no_source:
+            found.append(Demo())
+        health = Health(redis) if redis else None
+        yield Sources([Watched(source, health) for source in found] if health else found, health)
+
+
+def _consumet(settings: TaskSettings, web: Web, pace: Pace) -> list[Consumet]:
+    wanted = set(settings.consumet_providers) if settings.mangapi_url else set()
+    if settings.mangadex_api_url:
+        wanted.discard(MangaDex.name)
+    return [
+        Consumet(SourceHttp(web, provider.name, pace), settings.mangapi_url, provider)
+        for provider in PROVIDERS
+        if provider.segment in wanted
+    ]

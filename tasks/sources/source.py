@@ -14,7 +14,10 @@ An adapter promises, and the contract test (`tests/tasks/sources/contract.py`) c
 from collections.abc import AsyncGenerator, Sequence
 from typing import Protocol
 
-from tasks.models import Link, MangaDetails, Page, SearchPage
+from tasks.models import NO_FILTERS, Filters, Link, MangaDetails, Page, Quality, SearchPage
+
+LONGEST_QUERY = 200
+"""Characters of a query that a source is asked for."""
 
 
 class Source(Protocol):
@@ -28,8 +31,12 @@ class Source(Protocol):
     def name(self) -> str:
         """Stable name a person may type, lower case; unique among the sources."""
 
-    async def search(self, query: str, page: int = 1) -> SearchPage:
-        """Find manga by title; pages count from 1."""
+    @property
+    def has_smaller(self) -> bool:
+        """Whether it has smaller pages of its own; where it has none, they are made of the original ones."""
+
+    async def search(self, query: str, page: int = 1, filters: Filters = NO_FILTERS, /) -> SearchPage:
+        """Find manga by title; pages count from 1. What it can't filter by is passed over."""
 
     async def details(self, manga_id: str) -> MangaDetails:
         """The manga of that id with all its chapters."""
@@ -41,8 +48,8 @@ class Source(Protocol):
         shows only in `pages`.
         """
 
-    async def pages(self, chapter_id: str) -> tuple[Page, ...]:
-        """The chapter's pages in reading order, at least one."""
+    async def pages(self, chapter_id: str, quality: Quality = Quality.ORIGINAL, /) -> tuple[Page, ...]:
+        """The chapter's pages in reading order, at least one, in that quality where the source has it."""
 
     def read(self, page: Page) -> AsyncGenerator[bytes, None]:
         """The page's bytes in chunks, one attempt: who reads tries again by `PageError.retry_helps`.
@@ -55,3 +62,8 @@ class Source(Protocol):
 
     async def check(self) -> None:
         """Return when the source answers; the cheapest request it has. Raises `SourceError`."""
+
+
+def one_line(query: str) -> str:
+    """What a source can be asked for: no control characters, single spaces, not endless."""
+    return " ".join("".join(c if c.isprintable() else " " for c in query).split())[:LONGEST_QUERY]

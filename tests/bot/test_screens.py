@@ -56,7 +56,14 @@ def details(title: str, chapters: int) -> MangaDetails:
 def test_every_screen_is_what_telegram_takes(title: str) -> None:
     one = job(title)
     picker = Picker(id="abcdefghijkl", owner=1, details=details(title, 640), results="abcdefghijkl")
-    results = Results(id="abcdefghijkl", owner=1, query=title, mangas=(picker.details.manga,) * 90, silent=(title,))
+    results = Results(
+        id="abcdefghijkl",
+        owner=1,
+        query=title,
+        mangas=(picker.details.manga,) * 90,
+        silent=(title,),
+        answered=("demo",),
+    )
     screens = [
         status_message.running(one, None),
         status_message.running(job(title, JobState.QUEUED), Place(3, 90)),

@@ -56,6 +56,8 @@ class SourceContract(ABC):
 
     name: ClassVar[str]
     known: ClassVar[Known]
+    some_id: ClassVar[str] = "something"
+    """One that looks like an id of the source."""
 
     @pytest.fixture
     @abstractmethod
@@ -153,7 +155,7 @@ class HttpSourceContract(SourceContract):
     async def _fails(self, source: Source, kind: type[SourceError]) -> None:
         for asking in (source.search, source.details, source.pages):
             with pytest.raises(kind) as told:
-                await asking("something")
+                await asking(self.some_id)
             assert told.value.detail["source"] == self.name
 
     @pytest.mark.parametrize(

@@ -61,7 +61,13 @@ class ConsumetContract(HttpSourceContract):
 
     @asynccontextmanager
     async def opened_at(self, url: str) -> AsyncIterator[Source]:
-        settings = BotSettings(_env_file=None, mangapi_url=url, consumet_providers=(self.segment,))
+        settings = BotSettings(
+            _env_file=None,
+            mangadex_api_url="",
+            mangapi_url=url,
+            consumet_providers=(self.segment,),
+            source_rate_limit=1000,
+        )
         async with open_sources(settings) as sources:
             yield sources.get(self.name)
 
@@ -296,7 +302,9 @@ LINKS = {
 
 
 async def test_addresses_of_the_sites_lead_to_titles_and_chapters() -> None:
-    async with open_sources(BotSettings(_env_file=None, mangapi_url="http://127.0.0.1:1")) as sources:
+    async with open_sources(
+        BotSettings(_env_file=None, mangadex_api_url="", mangapi_url="http://127.0.0.1:1")
+    ) as sources:
         for address, meant in LINKS.items():
             found = sources.linked(address)
             assert found, address

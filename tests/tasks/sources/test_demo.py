@@ -24,7 +24,7 @@ class TestDemo(SourceContract):
 
     @pytest.fixture
     async def source(self) -> AsyncIterator[Source]:
-        async with open_sources(BotSettings(_env_file=None)) as sources:
+        async with open_sources(BotSettings(_env_file=None, mangadex_api_url="")) as sources:
             yield sources.get("demo")
 
     async def test_a_page_is_drawn_the_same_every_time(self, source: Source) -> None:

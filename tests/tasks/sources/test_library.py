@@ -64,7 +64,7 @@ class TestLibrary(SourceContract):
 
     @pytest.fixture
     async def source(self, folder: Path) -> AsyncIterator[Source]:
-        async with open_sources(BotSettings(_env_file=None, library_dir=folder)) as sources:
+        async with open_sources(BotSettings(_env_file=None, mangadex_api_url="", library_dir=folder)) as sources:
             assert [one.name for one in sources.all()] == ["library"]
             yield sources.get("20")
 

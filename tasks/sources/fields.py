@@ -1,0 +1,51 @@
+"""Fields of answers that come as a text, a number, a map, a list or nothing at all. Pure."""
+
+import re
+from collections.abc import Iterable, Mapping
+from typing import Annotated
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict
+
+from tasks.models import LONGEST_ID
+
+NUMBER = re.compile(r"\d+(?:\.\d+)?")
+
+
+def text(value: object) -> str:
+    """The text of a field that may be a text, a number, or texts by language; English first."""
+    if isinstance(value, str | int | float) and not isinstance(value, bool):
+        return str(value).strip()
+    if isinstance(value, Mapping):
+        return text(value.get("en") or next(iter(value.values()), ""))
+    return ""
+
+
+def _texts(value: object) -> tuple[str, ...]:
+    items: Iterable[object] = value if isinstance(value, list) else [value]
+    return tuple(found for found in map(text, items) if found)
+
+
+def _id(value: object) -> str:
+    """An id; empty for one that no source has, which is passed over."""
+    found = text(value)
+    return found if len(found) <= LONGEST_ID else ""
+
+
+Text = Annotated[str, BeforeValidator(text)]
+IdText = Annotated[str, BeforeValidator(_id)]
+Texts = Annotated[tuple[str, ...], BeforeValidator(_texts)]
+
+
+class Answer(BaseModel):
+    """Part of an answer; what we do not know of is passed over."""
+
+    model_config = ConfigDict(extra="ignore", populate_by_name=True)
+
+
+def plain_number(number: str) -> str | None:
+    """`"001"` is `"1"`, `"010.50"` is `"10.5"`; None for what is no number."""
+    if not NUMBER.fullmatch(number):
+        return None
+    whole, _, fraction = number.partition(".")
+    fraction = fraction.rstrip("0")
+    return f"{whole.lstrip('0') or '0'}{'.' + fraction if fraction else ''}"
