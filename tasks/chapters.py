@@ -1,9 +1,29 @@
 """The order of chapters. Pure."""
 
+import re
 from collections.abc import Iterable, Sequence
 from decimal import Decimal
 
 from tasks.models import Chapter
+
+VOLUME = re.compile(r"\bv(?:ol(?:ume)?)?[ ._-]*0*(\d+)", re.IGNORECASE)
+NUMBER = re.compile(r"(?:\bch?(?:ap(?:ter)?)?|#|\bepisode|\bep)[ ._-]*0*(\d+(?:\.\d+)?)", re.IGNORECASE)
+BARE_NUMBER = re.compile(r"(?<![\d.])0*(\d+(?:\.\d+)?)(?![\d.])")
+NAME = re.compile(r"\s[-–]\s+(?P<name>[^\d].*)$")
+
+
+def named_chapter(chapter_id: str, name: str) -> Chapter:
+    """What a name that people gave says: `Chapter 0012.5 - Fog`, `v02 c010`, `12`."""
+    volume = VOLUME.search(name)
+    rest = VOLUME.sub(" ", name)
+    number = NUMBER.search(rest) or BARE_NUMBER.search(rest)
+    said = NAME.search(name)
+    return Chapter(
+        id=chapter_id,
+        number=number[1] if number else None,
+        volume=volume[1] if volume else None,
+        title=said["name"].strip() if said and number else "" if number else name,
+    )
 
 
 def in_reading_order(newest_first: Sequence[Chapter]) -> list[Chapter]:

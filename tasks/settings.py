@@ -94,6 +94,7 @@ class Catalog(NamedTuple):
 
 
 CATALOG_NAME = re.compile(r"[a-z][a-z0-9_-]{0,31}")
+TAKEN_NAMES = {"mangadex", "mangahere", "mangapill", "mangakakalot", "mangareader", "library", "demo"}
 EMPTY_MEANS_OFF = {"mangadex_api_url"}
 """Fields whose empty value differs from none."""
 
@@ -106,7 +107,7 @@ def _catalogs(value: object) -> object:
         name, _, address = word.partition("=")
         parts = _address(address)
         usable = parts is not None and parts.scheme in {"http", "https"} and parts.hostname
-        if not usable or not CATALOG_NAME.fullmatch(name) or name in found:
+        if not usable or not CATALOG_NAME.fullmatch(name) or name in found or name in TAKEN_NAMES:
             told = re.sub(r"://\S*", "://…", word)
             raise ValueError(
                 f"is {told!r} in one place: each has to be name=https://user:password@host/path, parted by spaces, "

@@ -34,7 +34,7 @@ StartWorker = Callable[..., AbstractContextManager[subprocess.Popen[bytes]]]
 
 
 def environment_without_settings() -> dict[str, str]:
-    """This process's environment without any setting of ours, but for two: nobody asks MangaDex itself, and no test waits for a budget."""
+    """This process's environment without any setting of ours but two: nobody asks MangaDex, nobody waits for a budget."""
     ours = {name.upper() for name in BotSettings.model_fields}
     others = {name: value for name, value in os.environ.items() if name.upper() not in ours}
     return {**others, "MANGADEX_API_URL": "", "SOURCE_RATE_LIMIT": "1000"}

@@ -67,6 +67,11 @@ def test_the_environment_goes_before_the_file(monkeypatch: pytest.MonkeyPatch) -
         ("DOWNLOAD_CONCURRENCY", "17", "less than or equal to 16"),
         ("DOWNLOAD_CONCURRENCY", "many", "integer"),
         ("UPLOAD_LIMIT_MB", "2001", "less than or equal to 2000"),
+        ("SOURCE_RATE_LIMIT", "0", "greater than or equal to 1"),
+        ("OPDS_CATALOGS", "http://host/opds", "name=https://"),
+        ("OPDS_CATALOGS", "Home=http://host/opds", "small letters"),
+        ("OPDS_CATALOGS", "demo=http://host/opds", "name of its own"),
+        ("OPDS_CATALOGS", "a=http://host/1 a=http://host/2", "name of its own"),
         ("TASK_SOFT_TIME_LIMIT", "1800", "less than TASK_TIME_LIMIT (1800)"),
     ],
 )
@@ -86,6 +91,9 @@ def test_a_wrong_value_gets_one_line_that_names_it(name: str, value: str, allowe
         "CELERY_BROKER_URL=http://:hunter2@host",
         "CELERY_RESULT_BACKEND=sentinel://user:hunter2@host",
         "MANGAPI_URL=ftp://user:hunter2@host",
+        "OPDS_CATALOGS=a=http://host b=ftp://user:hunter2@host",
+        "OPDS_CATALOGS=a=http://host B=http://host/opds/hunter2",
+        "MANGADEX_PASSWORD=hunter2",
     ],
 )
 def test_a_wrong_value_does_not_tell_its_password(line: str) -> None:
@@ -93,6 +101,13 @@ def test_a_wrong_value_does_not_tell_its_password(line: str) -> None:
     with pytest.raises(SettingsError) as caught:
         load(BotSettings)
     assert "hunter2" not in str(caught.value)
+
+
+def test_empty_switches_mangadex_off_and_any_other_setting_to_its_default(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert load(TaskSettings).mangadex_api_url == "https://api.mangadex.org"
+    env_file("MANGADEX_API_URL=\nDOWNLOAD_CONCURRENCY=\nDATA_DIR=")
+    settings = load(TaskSettings)
+    assert (settings.mangadex_api_url, settings.download_concurrency, settings.data_dir) == ("", 8, Path("data"))
 
 
 def test_a_misspelt_setting_is_refused_and_others_are_not() -> None:

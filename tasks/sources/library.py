@@ -11,7 +11,6 @@ Ids are paths in the folder, addresses of pages a chapter's id and the name of a
 
 import asyncio
 import io
-import re
 import zipfile
 import zlib
 from collections.abc import AsyncGenerator, Callable, Generator, Iterator, Sequence
@@ -23,7 +22,7 @@ import pikepdf
 from natsort import natsorted, ns
 
 from tasks.archives.image import MAX_PIXELS
-from tasks.chapters import in_reading_order
+from tasks.chapters import in_reading_order, named_chapter
 from tasks.errors import NoPages, NotFound, PageBroken, PageGone, PageTooLarge, SourceDown
 from tasks.models import LONGEST_ID, NO_FILTERS, Chapter, Filters, Manga, MangaDetails, Page, Quality, SearchPage
 
@@ -36,10 +35,6 @@ LARGEST_PICTURE = 100_000_000
 MOST_PICTURES = 5000
 ON_A_PAGE = 50
 PARTED = "\n"
-VOLUME = re.compile(r"\bv(?:ol(?:ume)?)?[ ._-]*0*(\d+)", re.IGNORECASE)
-NUMBER = re.compile(r"(?:\bch?(?:ap(?:ter)?)?|#|\bepisode|\bep)[ ._-]*0*(\d+(?:\.\d+)?)", re.IGNORECASE)
-BARE_NUMBER = re.compile(r"(?<![\d.])0*(\d+(?:\.\d+)?)(?![\d.])")
-NAME = re.compile(r"\s[-–]\s+(?P<name>[^\d].*)$")
 
 T = TypeVar("T")
 
@@ -239,15 +234,7 @@ def _manga(manga_id: str) -> Manga:
 
 def _chapter(chapter_id: str) -> Chapter:
     """What the name of its file says: `Chapter 0012.5 - Fog.cbz`, `v02 c010`, `12`."""
-    path = PurePosixPath(chapter_id)
     name = _bare(chapter_id)
-    volume = VOLUME.search(name)
-    rest = VOLUME.sub(" ", name)
-    number = (NUMBER.search(rest) or BARE_NUMBER.search(rest)) if len(path.parts) > 1 else None
-    said = NAME.search(name)
-    return Chapter(
-        id=chapter_id,
-        number=number[1] if number else None,
-        volume=volume[1] if volume else None,
-        title=said["name"].strip() if said and number else "" if number else name,
-    )
+    if len(PurePosixPath(chapter_id).parts) == 1:
+        return Chapter(id=chapter_id, title=name)
+    return named_chapter(chapter_id, name)

@@ -16,6 +16,7 @@ from tasks.sources.http import SourceHttp
 from tasks.sources.library import Library
 from tasks.sources.mangadex import MangaDex, open_mangadex
 from tasks.sources.mangadex_account import Account
+from tasks.sources.opds import FIRST_NUMBER, Opds
 from tasks.sources.pace import Pace
 from tasks.sources.source import Source
 
@@ -65,6 +66,8 @@ async def open_sources(settings: TaskSettings, redis: Redis | None = None) -> As
             found.append(await stack.enter_async_context(open_mangadex(http, api, account)))
         if settings.library_dir:
             found.append(Library(settings.library_dir))
+        for number, catalog in enumerate(settings.opds_catalogs, start=FIRST_NUMBER):
+            found.append(Opds(SourceHttp(web, catalog.name, pace), catalog, number))
         if settings.names_no_source:
             found.append(Demo())
         health = Health(redis) if redis else None

@@ -55,6 +55,6 @@ async def test_only_the_providers_that_were_asked_for_are_offered() -> None:
 
 
 def test_every_source_is_held_to_the_contract() -> None:
-    others = {test_demo.TestDemo.name, test_library.TestLibrary.name, test_mangadex.TestMangaDex.name}
+    others = {test_demo.TestDemo.name, test_library.TestLibrary.name, test_mangadex.TestMangaDex.name, "home"}
     assert {*others, *(one.name for one in PROVIDERS)} == all_contracts()
     assert len(PROVIDERS) == len(test_consumet.ConsumetContract.__subclasses__())
