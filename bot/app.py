@@ -103,7 +103,17 @@ async def open_app(settings: BotSettings) -> AsyncIterator[None]:
                 async with Background() as background, asyncio.TaskGroup() as group:
                     background.start(register_commands(bot, settings.admins))
                     boards = Boards(bot, BoardMemory(redis), store, watchers, pacing, background)
-                    tools = WatchTools(bot, store, watchers, dispatch, pacing, courier, history, boards)
+                    tools = WatchTools(
+                        bot,
+                        store,
+                        watchers,
+                        dispatch,
+                        pacing,
+                        courier,
+                        history,
+                        boards,
+                        has_others=len(sources.all()) > 1,
+                    )
                     follower = Follower(tools, store, background)
                     only_once = OnlyOnce(updates)
                     dispatcher = _dispatcher(

@@ -113,6 +113,12 @@ class FetchMissing(CallbackData, prefix="fm"):
     job: str
 
 
+class FindElsewhere(CallbackData, prefix="fe"):
+    """What the job's source did not give, from other sources."""
+
+    job: str
+
+
 class GetAgain(CallbackData, prefix="ga"):
     """Something that was delivered before, by the key of its request."""
 

@@ -14,6 +14,7 @@ from bot.callbacks import (
     DownloadPicked,
     Edition,
     FetchMissing,
+    FindElsewhere,
     GetAgain,
     JoinJob,
     NoAction,
@@ -246,6 +247,12 @@ def retry(job_id: str) -> InlineKeyboardMarkup:
 def retry_missing(job_id: str) -> InlineKeyboardMarkup:
     """Asks for what the job's files lack."""
     return InlineKeyboardMarkup(inline_keyboard=[[_button(say("Retry"), FetchMissing(job=job_id))]])
+
+
+def with_elsewhere(keyboard: InlineKeyboardMarkup | None, job_id: str) -> InlineKeyboardMarkup:
+    """The same, and a button that looks for what the job lacks in other sources."""
+    rows = keyboard.inline_keyboard if keyboard else []
+    return InlineKeyboardMarkup(inline_keyboard=[*rows, [_button(say("Other sources"), FindElsewhere(job=job_id))]])
 
 
 def share(username: str, token: str) -> InlineKeyboardMarkup:

@@ -134,6 +134,11 @@ def done(job: Job) -> Screen:
     return Screen("\n".join(lines), keyboards.retry_missing(job.id) if result.missing else None)
 
 
+def with_elsewhere(screen: Screen, job: Job) -> Screen:
+    """The same, and a way to other sources where they may have what the job lacks."""
+    return replace(screen, keyboard=keyboards.with_elsewhere(screen.keyboard, job.id)) if job.lacking else screen
+
+
 def unsure(job: Job, numbers: Sequence[int]) -> Screen:
     """Files with these numbers may be in the chat or not."""
     if job.result and len(job.result.files) > 1:

@@ -49,6 +49,8 @@ class WatchTools:
     courier: Courier
     history: History
     boards: Boards
+    has_others: bool
+    """Whether there is more than one source."""
 
     async def let_go(self, job_id: str) -> None:
         """Nobody waits for the job any more. A bot that is killed over it finds it among the released ones."""
@@ -95,7 +97,7 @@ class Watch:
         elif job.state is JobState.READY:
             await self._deliver(watcher, job)
         elif job.state is JobState.FAILED:
-            await self._end(watcher, job, status_message.failed_by_record(job))
+            await self._end(watcher, job, self._offering(status_message.failed_by_record(job), job))
         else:
             return await self._start_over(watcher, job)
         return None
@@ -215,7 +217,11 @@ class Watch:
             if await self._finished_or_cancelled(delivery):
                 await delivery
                 fresh = await self._fresh(watcher)
-                screen = status_message.unsure(job, fresh.unsure) if fresh.unsure else status_message.done(job)
+                screen = (
+                    status_message.unsure(job, fresh.unsure)
+                    if fresh.unsure
+                    else self._offering(status_message.done(job), job)
+                )
                 await self._tools.history.add(job.request, fresh.user_id, fresh.chat_id)
                 await self._end(fresh, job, screen)
         except DeliveryError as error:
@@ -232,6 +238,9 @@ class Watch:
         watcher = await self._tools.watchers.get(self._key)
         if watcher and watcher.handed_over:
             await asyncio.wait({delivery}, timeout=ANSWER_SECONDS)
+
+    def _offering(self, screen: Screen, job: Job) -> Screen:
+        return status_message.with_elsewhere(screen, job) if self._tools.has_others else screen
 
     async def _finished_or_cancelled(self, delivery: asyncio.Task[None]) -> bool:
         """Wait until the delivery is over (True) or the watcher is cancelled (False)."""

@@ -2,7 +2,20 @@
 
 from aiogram import Router
 
-from bot.handlers import admin, browse, download, errors, jobs, linked, search, settings, share, sources, start
+from bot.handlers import (
+    admin,
+    browse,
+    download,
+    elsewhere,
+    errors,
+    jobs,
+    linked,
+    search,
+    settings,
+    share,
+    sources,
+    start,
+)
 
 
 def routers() -> list[Router]:
@@ -16,6 +29,7 @@ def routers() -> list[Router]:
         sources.router(),
         jobs.router(),
         download.router(),
+        elsewhere.router(),
         browse.router(),
         search.router(),
         errors.router(),

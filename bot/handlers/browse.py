@@ -386,7 +386,8 @@ def picker_screen(
 
 def _head(picker: Picker) -> str:
     chapters = many("{number} chapter", "{number} chapters", len(picker.chapters))
-    head = f"📖 <b>{safe(picker.details.manga.title, 120)}</b> · {chapters}"
+    manga = picker.details.manga
+    head = f"📖 <b>{safe(manga.title, 120)}</b> · {chapters} · {safe(manga.source)}"
     if picker.instead_of and picker.language:
         wanted, language = language_name(picker.instead_of), language_name(picker.language)
         head += "\n" + say("Nothing in {wanted}: these are in {language}.", wanted=wanted, language=language)

@@ -103,14 +103,14 @@ async def download_picked(
 async def retry_job(
     query: CallbackQuery, callback_data: RetryJob, caller: Caller, store: JobStore, desk: Desk, answer: Answer
 ) -> None:
-    job = await _ended_job(callback_data.job, store)
+    job = await ended_job(callback_data.job, store)
     await _take_press(query, job.request, caller, desk, answer)
 
 
 async def fetch_missing(
     query: CallbackQuery, callback_data: FetchMissing, caller: Caller, store: JobStore, desk: Desk, answer: Answer
 ) -> None:
-    job = await _ended_job(callback_data.job, store)
+    job = await ended_job(callback_data.job, store)
     await _take_press(query, job.missing_request() or job.request, caller, desk, answer)
 
 
@@ -133,7 +133,8 @@ async def get_again(
     await _take_press(query, request, caller, desk, answer)
 
 
-async def _ended_job(job_id: str, store: JobStore) -> Job:
+async def ended_job(job_id: str, store: JobStore) -> Job:
+    """The record of a job that a button names. Raises `PressRefused` where it is forgotten."""
     job = await store.read(job_id)
     if job is None:
         raise PressRefused(say(TOO_LONG_AGO))

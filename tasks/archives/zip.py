@@ -91,7 +91,7 @@ def manifest(archive: Archive, chapters: Sequence[dict[str, Any]]) -> str:
         "part": archive.number,
         "parts": archive.total,
         "page_count": archive.part.pages,
-        "chapters": chapters,
+        "chapters": [{"source": archive.request.source, **chapter} for chapter in chapters],
         "missing": [one.model_dump(mode="json") for one in archive.missing],
     }
     return json.dumps(said, ensure_ascii=False, indent=1, sort_keys=True)

@@ -9,7 +9,8 @@ from enum import StrEnum
 
 from pydantic import Field
 
-from tasks.models import DownloadRequest, Value
+from tasks.errors import NothingDownloaded, TimeIsUp
+from tasks.models import Chapter, DownloadRequest, Value
 
 
 class JobState(StrEnum):
@@ -107,6 +108,15 @@ class Job(Value):
     result: Result | None = None
     error: Failure | None = None
     cancelled_by: str | None = None
+
+    @property
+    def lacking(self) -> tuple[Chapter, ...]:
+        """Chapters that its source did not give whole, where another one might."""
+        if self.error:
+            return self.request.chapters if self.error.code == NothingDownloaded.code else ()
+        withheld = self.result.missing if self.result else ()
+        ids = {one.chapter_id for one in withheld if one.failure.code != TimeIsUp.code}
+        return tuple(chapter for chapter in self.request.chapters if chapter.id in ids)
 
     def missing_request(self) -> DownloadRequest | None:
         """What fetches the rest: chapters nothing was had of, and the missing pages of others; None = nothing is missing."""
