@@ -129,6 +129,8 @@ class Setting(StrEnum):
     FORMAT = "format"
     SPLIT = "split"
     QUALITY = "quality"
+    WIDTH = "width"
+    STRIPS = "sliced"
     CHAPTER_LANGUAGE = "chapter_language"
     SOURCES = "sources"
     LANGUAGE = "language"

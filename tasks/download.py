@@ -114,7 +114,7 @@ class Downloader:
             try:
                 if silent >= SILENT_CHAPTERS:
                     raise SourceDown(source=self._source.name)
-                pages = await self._source.pages(fetched.chapter.id, request.quality)
+                pages = await self._source.pages(fetched.chapter.id, request.source_quality)
             except SourceError as error:
                 silent = silent + 1 if isinstance(error, SourceDown) else 0
                 fetched.failure = failure(error)

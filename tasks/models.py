@@ -4,7 +4,7 @@ import hashlib
 from enum import StrEnum
 from typing import Annotated
 
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, StringConstraints
 
 LONGEST_ID = 500
 Id = Annotated[str, StringConstraints(min_length=1, max_length=LONGEST_ID, strip_whitespace=True)]
@@ -38,6 +38,7 @@ class Manga(Value):
     year: int | None = None
     status: str = ""
     languages: tuple[str, ...] = ()
+    original_language: str | None = None
     cover_url: str | None = None
     url: str | None = None
     rating: Rating | None = None
@@ -140,16 +141,38 @@ class ArchiveFormat(StrEnum):
 
 
 class Quality(StrEnum):
+    """Which pages: those of the source, or smaller ones where that saves bytes, as JPEG or as WebP."""
+
     ORIGINAL = "original"
     SMALLER = "smaller"
-    """Pages as JPEG of at most 1200 pixels in width, where that saves bytes."""
+    WEBP = "webp"
+
+
+class Split(StrEnum):
+    """What is in one file."""
+
+    ALL = "all"
+    VOLUME = "volume"
+    CHAPTER = "chapter"
+
+
+def _split(value: object) -> object:
+    """It was yes or no once, and records keep it so."""
+    return {True: Split.CHAPTER, False: Split.ALL}.get(value, value) if isinstance(value, bool) else value
+
+
+SplitField = Annotated[Split, BeforeValidator(_split)]
+DEFAULT_WIDTH = 1200
+"""Pixels of smaller pages."""
 
 
 class DownloadRequest(Value):
     """What one job downloads. Two requests with the same `key` are the same job.
 
     `only` names the pages to fetch by chapter id, counted from 1; a chapter that is not in it is fetched whole. `part_limit`
-    is the largest size of one file in bytes; a larger archive is written as several. With `split` every chapter is a file.
+    is the largest size of one file in bytes; a larger archive is written as several. `width` are pixels of smaller pages;
+    with `sliced` long strips are cut at gutters. `right_to_left` is how it is read, None = not known, and `url` where people
+    find the manga.
     """
 
     source: str
@@ -159,8 +182,18 @@ class DownloadRequest(Value):
     only: dict[str, tuple[int, ...]] = Field(default_factory=dict)
     format: ArchiveFormat = ArchiveFormat.ZIP
     quality: Quality = Quality.ORIGINAL
-    split: bool = False
+    split: SplitField = Split.ALL
+    width: int = Field(default=DEFAULT_WIDTH, ge=300, le=4000)
+    sliced: bool = False
+    right_to_left: bool | None = None
+    url: str | None = None
     part_limit: int = Field(default=50_000_000, gt=0)
+
+    @property
+    def source_quality(self) -> Quality:
+        """What to ask the source for: its own smaller pages are what we would make by default."""
+        own = self.quality is Quality.SMALLER and self.width == DEFAULT_WIDTH
+        return self.quality if own else Quality.ORIGINAL
 
     @property
     def key(self) -> str:

@@ -6,15 +6,17 @@ import logging
 import signal
 import threading
 import time
-from collections.abc import Awaitable, Callable, Coroutine, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Iterable, Sequence
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, Literal, TypeVar
 
 from tasks.archives import epub, names
 from tasks.archives.parts import ChapterPages, PageFile, plan
 from tasks.archives.pdf import write_pdf
 from tasks.archives.pictures import make_opaque, make_smaller
+from tasks.archives.strips import slice_strip
 from tasks.archives.zip import Archive, Checkpoint, write_zip
 from tasks.dispatch import open_dispatch
 from tasks.download import Downloader, Fetched, failure
@@ -33,7 +35,7 @@ from tasks.janitor import remove_if_stale
 from tasks.jobs.job import ArchiveFile, Job, JobState, Progress, Result
 from tasks.jobs.progress import Meter
 from tasks.jobs.store import JobStore, Lease
-from tasks.models import ArchiveFormat, Quality
+from tasks.models import ArchiveFormat, DownloadRequest, Quality
 from tasks.resources import open_redis
 from tasks.settings import TaskSettings
 from tasks.sources.registry import open_sources
@@ -51,8 +53,8 @@ FIRST_GUESS_OF_A_CHAPTER = 5_000_000
 DISK_FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 
 T = TypeVar("T")
-MakePage = Callable[[Path, Path, Path], Path]
-"""Makes a page over: of this one, by way of the second, at the third but for its suffix; where the result is."""
+MakePage = Callable[[Path, Path, Path], list[Path]]
+"""Makes a page over: of this one, by way of the second, at the third but for its suffix; where the results are."""
 WRITERS = {
     ArchiveFormat.ZIP: write_zip,
     ArchiveFormat.CBZ: write_zip,
@@ -159,13 +161,14 @@ class _Attempt:
                 self._folder,
                 self._meter,
                 self._settings.download_concurrency,
-                min(MAX_PAGE_BYTES, request.part_limit // 2),
+                _page_limit(request),
             )
             too_late = failure(TimeIsUp(seconds=self._settings.task_soft_time_limit))
             fetched = await downloader.fetch(request, self._enough, too_late)
         if not any(chapter.pages for chapter in fetched):
             raise _nothing(fetched)
-        shrink = request.quality is not Quality.ORIGINAL and not source.has_smaller
+        own = source.has_smaller and request.source_quality is not Quality.ORIGINAL
+        shrink = request.quality is not Quality.ORIGINAL and not own
         self._state = JobState.PACKING
         await self._store.start_packing(self._lease, self._meter.progress())
         return await _in_thread(partial(_pack, self._job, self._folder, fetched, shrink=shrink))
@@ -195,37 +198,68 @@ def _nothing(fetched: Sequence[Fetched]) -> NothingDownloaded:
 
 
 def _pack(job: Job, folder: JobFolder, fetched: Sequence[Fetched], checkpoint: Checkpoint, *, shrink: bool) -> Result:
+    request = job.request
     missing = [one for chapter in fetched for one in chapter.missing()]
-    saved = 0
+    chapters, saved = _chapter_pages(fetched), 0
+    if request.sliced and request.format is not ArchiveFormat.PDF:  # which shows parts of a strip on several pages
+        chapters = _made_over("sliced", slice_strip, folder, chapters, checkpoint)
     if shrink:
-        saved = _make_over("smaller", make_smaller, folder, fetched, checkpoint)
-    if job.request.format is ArchiveFormat.PDF:
-        _make_over("opaque", make_opaque, folder, fetched, checkpoint)
-    if job.request.format is ArchiveFormat.EPUB:
-        _make_over("known", _make_known, folder, fetched, checkpoint)
-    parts = plan(_chapter_pages(fetched), job.request.part_limit, split=job.request.split)
+        before = _bytes(chapters)
+        chapters = _made_over("smaller", partial(_smaller, request), folder, chapters, checkpoint)
+        saved = before - _bytes(chapters)
+    if step := TAKEN_AS.get(request.format):
+        make = partial(step, limit=_page_limit(request))
+        chapters = _made_over("fitting", make, folder, chapters, checkpoint)
+    parts = plan(chapters, request.part_limit, request.split)
     files = [
-        _write(job, folder, Archive(job.request, part, missing, n, len(parts)), checkpoint)
+        _write(job, folder, Archive(request, part, missing, n, len(parts)), checkpoint)
         for n, part in enumerate(parts, 1)
     ]
     return Result(files=tuple(files), missing=tuple(missing), saved=saved)
 
 
-def _make_known(page: Path, unfinished: Path, made: Path) -> Path:
+def _page_limit(request: DownloadRequest) -> int:
+    """Bytes a page may have: two of them have to fit into a file."""
+    return min(MAX_PAGE_BYTES, request.part_limit // 2)
+
+
+def _smaller(request: DownloadRequest, page: Path, unfinished: Path, made: Path) -> list[Path]:
+    kind: Literal["JPEG", "WEBP"] = "WEBP" if request.quality is Quality.WEBP else "JPEG"
+    return [make_smaller(page, unfinished, made, width=request.width, kind=kind)]
+
+
+def _opaque(page: Path, unfinished: Path, made: Path, *, limit: int) -> list[Path]:
+    return [make_opaque(page, unfinished, made, limit=limit)]
+
+
+def _known(page: Path, unfinished: Path, made: Path, *, limit: int) -> list[Path]:
     """The page in a type that every reader of EPUB shows."""
-    return page if page.suffix in epub.TYPES else make_opaque(page, unfinished, made)
+    return [page] if page.suffix in epub.TYPES else _opaque(page, unfinished, made, limit=limit)
 
 
-def _make_over(step: str, make: MakePage, folder: JobFolder, fetched: Sequence[Fetched], checkpoint: Checkpoint) -> int:
-    """Put what `make` makes of each page in its place; the bytes saved."""
-    saved = 0
-    for place, chapter in enumerate(fetched):
-        for number, page in list(chapter.pages.items()):
+TAKEN_AS = {ArchiveFormat.PDF: _opaque, ArchiveFormat.EPUB: _known}
+"""Formats that do not take every type of picture, and what makes those fit."""
+
+
+def _made_over(
+    step: str, make: MakePage, folder: JobFolder, chapters: Sequence[ChapterPages], checkpoint: Checkpoint
+) -> list[ChapterPages]:
+    """The chapters with what `make` makes of each page."""
+    made = []
+    for place, chapter in enumerate(chapters):
+        pages: list[PageFile] = []
+        for page in chapter.pages:
             checkpoint()
-            unfinished, made = folder.made_page_part(step, place, number), folder.made_page(step, place, number)
-            chapter.pages[number] = make(page, unfinished, made)
-            saved += page.stat().st_size - chapter.pages[number].stat().st_size
-    return saved
+            unfinished = folder.made_page_part(step, place, page.number, page.piece)
+            paths = make(page.path, unfinished, folder.made_page(step, place, page.number, page.piece))
+            pieces = enumerate(paths, start=1) if len(paths) > 1 else [(page.piece, paths[0])]
+            pages += [PageFile(page.number, path, path.stat().st_size, piece) for piece, path in pieces]
+        made.append(replace(chapter, pages=pages))
+    return made
+
+
+def _bytes(chapters: Iterable[ChapterPages]) -> int:
+    return sum(page.size for chapter in chapters for page in chapter.pages)
 
 
 def _chapter_pages(fetched: Sequence[Fetched]) -> list[ChapterPages]:

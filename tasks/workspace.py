@@ -2,7 +2,7 @@
 
 <job id>/pages/<chapter place>/<page>.<type>     whole, checked pages; anything ending in .part is not
 <job id>/pages/<chapter place>/count             how many pages the chapter has, once its source has said so
-<job id>/made/<step>/<chapter place>/<page>.<type>   pages in another form; made again when another worker packs
+<job id>/made/<step>/<chapter place>/<page>[-<piece>].<type>   pages in another form; made again when another worker packs
 <job id>/files/<name>.zip                        finished archives
 """
 
@@ -75,14 +75,14 @@ class JobFolder:
     def page(self, chapter: int, page: int, suffix: str) -> Path:
         return self.pages_of(chapter) / f"{page:04}.{suffix}"
 
-    def made_page(self, step: str, chapter: int, page: int) -> Path:
+    def made_page(self, step: str, chapter: int, page: int, piece: int = 0) -> Path:
         """Where the page belongs in the form that this step of packing gives it; the suffix is the step's to choose."""
         folder = self.path / "made" / step / f"{chapter:04}"
         folder.mkdir(parents=True, exist_ok=True)
-        return folder / f"{page:04}.page"
+        return folder / f"{page:04}{f'-{piece:02}' if piece else ''}.page"
 
-    def made_page_part(self, step: str, chapter: int, page: int) -> Path:
-        return self.made_page(step, chapter, page).with_suffix(f".{self.fence}.part")
+    def made_page_part(self, step: str, chapter: int, page: int, piece: int = 0) -> Path:
+        return self.made_page(step, chapter, page, piece).with_suffix(f".{self.fence}.part")
 
     def discard_pages(self) -> None:
         """Remove all pages of the job."""

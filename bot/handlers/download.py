@@ -25,7 +25,17 @@ from bot.texts import safe, sentence
 from tasks.errors import ManhwaError, NotFound, RequestError, TooManyChapters
 from tasks.jobs.job import Job
 from tasks.jobs.store import JobStore
-from tasks.models import LONGEST_ID, ArchiveFormat, Chapter, DownloadRequest, Manga, MangaDetails, Quality
+from tasks.models import (
+    DEFAULT_WIDTH,
+    LONGEST_ID,
+    ArchiveFormat,
+    Chapter,
+    DownloadRequest,
+    Manga,
+    MangaDetails,
+    Quality,
+    Split,
+)
 from tasks.sources.registry import Sources
 
 USAGE = mark(
@@ -33,6 +43,8 @@ USAGE = mark(
 )
 TOO_LONG_AGO = mark("That is too long ago. Send /search to find it again.")
 MOST_SHOWN = 10
+RIGHT_TO_LEFT = "ja"
+"""The language whose comics are read so."""
 TAKEN = {
     Taken.STARTED: mark("On its way."),
     Taken.JOINED: mark("That is on its way already; you wait for it as well."),
@@ -56,14 +68,19 @@ def request_for(
     manga: Manga, chapters: Sequence[Chapter], preferences: Preferences, settings: BotSettings
 ) -> DownloadRequest:
     """A request for these chapters, in the form that was chosen."""
+    quality = preferences.quality or Quality.ORIGINAL
     return DownloadRequest(
         source=manga.source,
         title=manga.title,
         manga_id=manga.id,
         chapters=tuple(chapters),
         format=preferences.format or ArchiveFormat.ZIP,
-        quality=preferences.quality or Quality.ORIGINAL,
-        split=preferences.split or False,
+        quality=quality,
+        width=DEFAULT_WIDTH if quality is Quality.ORIGINAL else preferences.width or DEFAULT_WIDTH,
+        split=preferences.split or Split.ALL,
+        sliced=preferences.sliced or False,
+        right_to_left=manga.original_language == RIGHT_TO_LEFT if manga.original_language else None,
+        url=manga.url,
         part_limit=settings.upload_limit,
     )
 

@@ -16,13 +16,15 @@ from bot.handlers.browse import RATINGS
 from bot.handlers.menu_access import PressRefused, is_admin, spot_of
 from bot.language import LANGUAGES, language_name, mark, say, speaking, spoken
 from bot.memory.preferences import Chosen, Preferences
-from tasks.models import ArchiveFormat, Quality, Rating
+from tasks.models import ArchiveFormat, Quality, Rating, Split
 from tasks.sources.registry import Sources
 
 NAMES = {
     Setting.FORMAT: mark("File format"),
     Setting.SPLIT: mark("Files"),
     Setting.QUALITY: mark("Page quality"),
+    Setting.WIDTH: mark("Width of smaller pages"),
+    Setting.STRIPS: mark("Long strips"),
     Setting.CHAPTER_LANGUAGE: mark("Chapter language"),
     Setting.SOURCES: mark("First source"),
     Setting.LANGUAGE: mark("My language"),
@@ -30,15 +32,25 @@ NAMES = {
 }
 EXPLAINED = {
     Setting.FORMAT: mark("ZIP opens everywhere; CBZ is for comic readers, PDF for any reader, EPUB for e-readers."),
-    Setting.SPLIT: mark("One file for all chapters of a download, or one for each."),
+    Setting.SPLIT: mark("One file for all chapters of a download, for each volume, or for each chapter."),
     Setting.QUALITY: mark("The pages as the source has them, or as smaller pictures that load faster."),
+    Setting.WIDTH: mark("How wide smaller pages are at most."),
+    Setting.STRIPS: mark(
+        "Pages that are many screens long, as one picture or cut where nothing is drawn. A PDF always cuts them."
+    ),
     Setting.CHAPTER_LANGUAGE: mark("Which language is offered first, where a title has several."),
     Setting.SOURCES: mark("Whose titles come first in a search. What was chosen last comes first."),
     Setting.LANGUAGE: mark("The language I speak."),
     Setting.RATING: mark("Up to which kind titles may be shown in this group."),
 }
-SPLITS = {False: mark("one for all"), True: mark("one for each chapter")}
-QUALITIES = {Quality.ORIGINAL: mark("original"), Quality.SMALLER: mark("smaller")}
+SPLITS = {
+    Split.ALL: mark("one for all"),
+    Split.VOLUME: mark("one for each volume"),
+    Split.CHAPTER: mark("one for each chapter"),
+}
+QUALITIES = {Quality.ORIGINAL: mark("original"), Quality.SMALLER: mark("smaller"), Quality.WEBP: mark("smaller, WebP")}
+STRIPS = {False: mark("as they are"), True: mark("cut between panels")}
+WIDTHS = (800, 1200, 1600, 2000)
 CHAPTER_LANGUAGES = "en ko ja zh zh-hk es es-la pt-br id ru ar fr de it vi tr pl th uk"
 """Codes as sources write them."""
 USUAL = mark("as usual")
@@ -167,6 +179,8 @@ def _choices(name: Setting, sources: Sequence[str]) -> list[Choice]:
         Setting.FORMAT: {one: one.value.upper() for one in ArchiveFormat},
         Setting.SPLIT: {value: say(label) for value, label in SPLITS.items()},
         Setting.QUALITY: {value: say(label) for value, label in QUALITIES.items()},
+        Setting.WIDTH: {width: say("{width} pixels", width=width) for width in WIDTHS},
+        Setting.STRIPS: {value: say(label) for value, label in STRIPS.items()},
         Setting.CHAPTER_LANGUAGE: {code: language_name(code) for code in CHAPTER_LANGUAGES.split()},
         Setting.LANGUAGE: LANGUAGES,
         Setting.RATING: {rating: say(RATINGS[rating]) for rating in Rating},

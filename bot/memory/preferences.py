@@ -10,7 +10,7 @@ from typing import Any, Self, cast
 from pydantic import ConfigDict
 from redis.asyncio import Redis
 
-from tasks.models import ArchiveFormat, Quality, Rating, Value
+from tasks.models import ArchiveFormat, Quality, Rating, SplitField, Value
 
 KEY = "manhwa:bot:preferences"
 MOST_GROUPS = 20
@@ -19,16 +19,19 @@ MOST_GROUPS = 20
 class Preferences(Value):
     """What was chosen; None and nothing = it was not.
 
-    `split` makes an archive of each chapter. `sources` are names in the order in which their titles are shown, `groups`
-    scanlation groups, the latest chosen first, and `rating` is the highest one that a group allows.
+    `width` are pixels of smaller pages; with `sliced` long strips are cut. `sources` are names in the order in which their
+    titles are shown, `groups` scanlation groups, the latest chosen first, and `rating` is the highest one that a group
+    allows.
     """
 
     model_config = ConfigDict(extra="ignore")
 
     language: str | None = None
     format: ArchiveFormat | None = None
-    split: bool | None = None
+    split: SplitField | None = None
     quality: Quality | None = None
+    width: int | None = None
+    sliced: bool | None = None
     chapter_language: str | None = None
     sources: tuple[str, ...] = ()
     groups: tuple[str, ...] = ()

@@ -47,7 +47,7 @@ PACKAGE = """<?xml version="1.0" encoding="UTF-8"?>
 <item id="manifest" href="manifest.json" media-type="application/json"/>
 {items}
 </manifest>
-<spine>
+<spine{direction}>
 {spine}
 </spine>
 </package>
@@ -124,6 +124,9 @@ def _package(archive: Archive, leaves: list[_Leaf]) -> str:
         title=_title(archive),
         language=escape(archive.part.language or "und"),
         items="\n".join(items),
+        direction={True: ' page-progression-direction="rtl"', False: ' page-progression-direction="ltr"', None: ""}[
+            archive.request.right_to_left
+        ],
         spine="\n".join(spine),
     )
 

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from tasks.models import Chapter
+from tasks.models import Chapter, Split
 
 ENTRY_OVERHEAD = 2000
 """Bytes an archive spends on a page besides the page: headers with its name, its lines of manifest and contents."""
@@ -15,11 +15,17 @@ ARCHIVE_OVERHEAD = 20_000
 
 @dataclass(frozen=True)
 class PageFile:
-    """A whole page on disk: its number in the chapter, from 1, and its size in bytes."""
+    """A whole page on disk, or a `piece` of one, from 1: its number in the chapter, from 1, and its size in bytes."""
 
     number: int
     path: Path
     size: int
+    piece: int = 0
+
+    def name(self, digits: int) -> str:
+        """What it is called in an archive; names sort as they are read."""
+        piece = f"-{self.piece:02}" if self.piece else ""
+        return f"{self.number:0{digits}}{piece}{self.path.suffix}"
 
 
 @dataclass(frozen=True)
@@ -58,19 +64,26 @@ class Part:
 
     @property
     def pages(self) -> int:
+        """Pages as the source has them, however many pieces they are in."""
+        return sum(len({page.number for page in chapter.pages}) for chapter in self.chapters)
+
+    @property
+    def images(self) -> int:
         return sum(len(chapter.pages) for chapter in self.chapters)
 
 
-def plan(chapters: Iterable[ChapterPages], limit: int, *, split: bool = False) -> list[Part]:
-    """Deal chapters out to as few files of at most `limit` bytes as their order allows; with `split`, one or more for each.
+def plan(chapters: Iterable[ChapterPages], limit: int, split: Split = Split.ALL) -> list[Part]:
+    """Deal chapters out to as few files of at most `limit` bytes as their order, and `split`, allow.
 
     A chapter is cut only where it does not fit into a file of its own. Sizes are those of stored, uncompressed pages. A
     page larger than `limit` would make a file that is larger too: the download refuses such pages.
     """
     parts: list[Part] = []
     room = 0
+    before: Chapter | None = None
     for whole in chapters:
-        room = 0 if split else room
+        room = room if before is None or _together(before, whole.chapter, split) else 0
+        before = whole.chapter
         for piece in _pieces(whole, limit - ARCHIVE_OVERHEAD):
             size = _size(piece.pages)
             if not parts or size > room:
@@ -79,6 +92,10 @@ def plan(chapters: Iterable[ChapterPages], limit: int, *, split: bool = False) -
             parts[-1].chapters.append(piece)
             room -= size
     return parts
+
+
+def _together(before: Chapter, chapter: Chapter, split: Split) -> bool:
+    return split is Split.ALL or (split is Split.VOLUME and before.volume == chapter.volume)
 
 
 def _pieces(whole: ChapterPages, room: int) -> list[ChapterPages]:

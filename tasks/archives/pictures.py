@@ -1,45 +1,52 @@
 """Pages in another form, where somebody asked for smaller ones or a format takes only some types. Same input, same bytes."""
 
 from pathlib import Path
+from typing import Literal
 
 from PIL import Image
 
-WIDTH = 1200
-"""Pixels; wider than any phone shows."""
 QUALITY = 80
-LONGEST_JPEG = 65_000
+FINEST = 95
+LONGEST = {"JPEG": 65_000, "WEBP": 16_383}
+"""Pixels on a side."""
+SUFFIX = {"JPEG": ".jpg", "WEBP": ".webp"}
 
 
-def make_smaller(page: Path, unfinished: Path, smaller: Path) -> Path:
-    """Write a JPEG of the page, at most `WIDTH` pixels wide, to `smaller`; the page itself where that is no smaller.
+def make_smaller(page: Path, unfinished: Path, smaller: Path, *, width: int, kind: Literal["JPEG", "WEBP"]) -> Path:
+    """Write the page in that type, at most `width` pixels wide, to `smaller`; the page itself where that is no smaller.
 
-    What moves or is too long for a JPEG stays as it is. Raises `OSError`.
+    What moves, or is too long for the type, stays as it is. Raises `OSError`.
     """
     with Image.open(page) as image:
-        scale = min(1.0, WIDTH / image.width)
+        scale = min(1.0, width / image.width)
         size = (round(image.width * scale), max(1, round(image.height * scale)))
-        if getattr(image, "is_animated", False) or size[1] > LONGEST_JPEG:
+        if getattr(image, "is_animated", False) or size[1] > LONGEST[kind]:
             return page
         picture = _on_white(image)
     if scale < 1:
         picture = picture.resize(size, Image.Resampling.LANCZOS)
-    picture.save(unfinished, "JPEG", quality=QUALITY, optimize=True, progressive=True)
+    more = {"optimize": True, "progressive": True} if kind == "JPEG" else {"method": 4}
+    picture.save(unfinished, kind, quality=QUALITY, **more)
     if unfinished.stat().st_size >= page.stat().st_size:
         unfinished.unlink()
         return page
-    return unfinished.rename(smaller.with_suffix(".jpg"))
+    return unfinished.rename(smaller.with_suffix(SUFFIX[kind]))
 
 
-def make_opaque(page: Path, unfinished: Path, opaque: Path) -> Path:
+def make_opaque(page: Path, unfinished: Path, opaque: Path, *, limit: int) -> Path:
     """The page as a JPEG or a PNG without transparency: itself if it is one, else a PNG at `opaque` with nothing lost.
 
-    Of what moves the first picture. Raises `OSError`.
+    One that would have more than `limit` bytes becomes a JPEG. Of what moves the first picture. Raises `OSError`.
     """
     with Image.open(page) as image:
         if image.format == "JPEG" or (image.format == "PNG" and not image.has_transparency_data):
             return page
-        _on_white(image).save(unfinished, "PNG")
-    return unfinished.rename(opaque.with_suffix(".png"))
+        picture = _on_white(image)
+    picture.save(unfinished, "PNG")
+    if unfinished.stat().st_size <= limit or picture.height > LONGEST["JPEG"]:
+        return unfinished.rename(opaque.with_suffix(".png"))
+    picture.save(unfinished, "JPEG", quality=FINEST)
+    return unfinished.rename(opaque.with_suffix(".jpg"))
 
 
 def _on_white(image: Image.Image) -> Image.Image:

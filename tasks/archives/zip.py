@@ -61,10 +61,7 @@ def entry(name: str) -> zipfile.ZipInfo:
 
 def _write_chapter(archive: zipfile.ZipFile, chapter: ChapterPages, checkpoint: Checkpoint) -> dict[str, Any]:
     digits = max(3, len(str(chapter.total)))
-    files = [
-        write_page(archive, f"{chapter.folder}/{page.number:0{digits}}{page.path.suffix}", page, checkpoint)
-        for page in chapter.pages
-    ]
+    files = [write_page(archive, f"{chapter.folder}/{page.name(digits)}", page, checkpoint) for page in chapter.pages]
     return chapter.told(files)
 
 
@@ -100,11 +97,13 @@ def manifest(archive: Archive, chapters: Sequence[dict[str, Any]]) -> str:
 def file_entries(chapter: ChapterPages) -> dict[str, Any]:
     """What the manifest says of a chapter whose pages have no names in the file."""
     return chapter.told(
-        [
-            {"number": page.number, "size": page.size, "sha256": hashlib.sha256(page.path.read_bytes()).hexdigest()}
-            for page in chapter.pages
-        ]
+        [{"number": page.number, "size": page.size, "sha256": _digest(page.path)} for page in chapter.pages]
     )
+
+
+def _digest(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def validate(path: Path, checkpoint: Checkpoint) -> None:

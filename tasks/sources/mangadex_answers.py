@@ -69,6 +69,7 @@ class MangaAttributes(Answer):
     status: Text = ""
     year: int | None = None
     languages: Texts = Field(default=(), alias="availableTranslatedLanguages")
+    original: Text = Field(default="", alias="originalLanguage")
     rating: Text = Field(default="", alias="contentRating")
 
 
@@ -111,6 +112,7 @@ def manga(entity: Entity, source: str) -> Manga:
         year=said.year,
         status=said.status,
         languages=said.languages,
+        original_language=said.original or None,
         cover_url=_cover(entity),
         url=f"{TITLE}{entity.id}",
         rating=Rating(said.rating) if said.rating in set(Rating) else None,

@@ -2,10 +2,13 @@
 
 import json
 import zipfile
+from dataclasses import replace
 from pathlib import Path
 from xml.etree import ElementTree
 
+import darkseid
 import pytest
+import xmlschema
 from PIL import Image
 
 from tasks.archives.names import archive_name, chapter_folder, chapter_folders, chapter_range
@@ -13,7 +16,7 @@ from tasks.archives.parts import ARCHIVE_OVERHEAD, ENTRY_OVERHEAD, ChapterPages,
 from tasks.archives.pictures import make_smaller
 from tasks.archives.zip import Archive, Checkpoint, write_zip
 from tasks.jobs.job import Failure, Missing
-from tasks.models import ArchiveFormat, Chapter, DownloadRequest
+from tasks.models import ArchiveFormat, Chapter, DownloadRequest, Split
 
 
 @pytest.mark.parametrize(
@@ -137,17 +140,35 @@ def test_a_checkpoint_ends_the_writing(tmp_path: Path) -> None:
 def test_with_split_no_two_chapters_share_a_file(tmp_path: Path) -> None:
     limit = ARCHIVE_OVERHEAD + 4 * (1000 + ENTRY_OVERHEAD)
     chapters = [chapter_of(tmp_path, n, [1000] * count) for n, count in ((1, 2), (2, 1), (3, 5))]
-    assert shape(plan(chapters, limit, split=True)) == [[("1", 2)], [("2", 1)], [("3", 4)], [("3", 1)]]
+    assert shape(plan(chapters, limit, Split.CHAPTER)) == [[("1", 2)], [("2", 1)], [("3", 4)], [("3", 1)]]
+
+
+# The schema as readers of the format keep it.
+SCHEMA = xmlschema.XMLSchema(str(Path(darkseid.__file__).parent / "schemas/ComicInfo/v2/ComicInfo.xsd"))
 
 
 def comic_info_of(tmp_path: Path, chapters: list[Chapter], title: str = "Harbour Lights") -> dict[str, str]:
-    pages = [ChapterPages(one, one.label, 1, chapter_of(tmp_path, 1, [9]).pages) for one in chapters]
-    request = DownloadRequest(source="demo", title=title, chapters=tuple(chapters), format=ArchiveFormat.CBZ)
+    picture = tmp_path / "p.png"
+    Image.new("L", (30, 20)).save(picture)
+    page = PageFile(1, picture, picture.stat().st_size)
+    pages = [ChapterPages(one, one.label, 1, [page]) for one in chapters]
+    request = DownloadRequest(
+        source="demo",
+        title=title,
+        chapters=tuple(chapters),
+        format=ArchiveFormat.CBZ,
+        right_to_left=True,
+        url="https://example.org/harbour",
+    )
     file = tmp_path / "x.cbz"
     write_zip(Archive(request, Part(pages), [], 1, 1), tmp_path / "x.part", file, lambda: None)
     with zipfile.ZipFile(file) as archive:
-        root = ElementTree.fromstring(archive.read("ComicInfo.xml"))  # noqa: S314 - our own
-    return {child.tag: child.text or "" for child in root}
+        written = archive.read("ComicInfo.xml")
+    SCHEMA.validate(written.decode())
+    root = ElementTree.fromstring(written)  # noqa: S314 - our own
+    spreads = [page.attrib["Image"] for page in root.iter("Page") if page.get("DoublePage") == "true"]
+    assert spreads == [str(place) for place in range(len(chapters))]
+    return {child.tag: child.text or "" for child in root if child.tag != "Pages"}
 
 
 def test_a_cbz_says_what_it_is(tmp_path: Path) -> None:
@@ -157,25 +178,50 @@ def test_a_cbz_says_what_it_is(tmp_path: Path) -> None:
         "Series": "A <b>",
         "Number": "12.5",
         "Volume": "2",
+        "Web": "https://example.org/harbour",
         "PageCount": "1",
         "LanguageISO": "en",
+        "Manga": "YesAndRightToLeft",
         "ScanInformation": "A, B & C",
     }
     several = comic_info_of(tmp_path, [Chapter(id="1", number="1"), Chapter(id="2", number="2", language="es")])
-    assert several == {"Title": "1–2", "Series": "Harbour Lights", "PageCount": "2"}
+    assert several == {
+        "Title": "1–2",
+        "Series": "Harbour Lights",
+        "Web": "https://example.org/harbour",
+        "PageCount": "2",
+        "Manga": "YesAndRightToLeft",
+    }
 
 
 def test_a_page_is_made_smaller_where_that_helps(tmp_path: Path) -> None:
     page, part, smaller = tmp_path / "1.png", tmp_path / "1.part", tmp_path / "s.jpg"
     Image.effect_noise((2400, 900), 60).convert("RGBA").save(page)
-    assert make_smaller(page, part, smaller) == smaller
+    assert make_smaller(page, part, smaller, width=1200, kind="JPEG") == smaller
     first = smaller.read_bytes()
     with Image.open(smaller) as picture:
         assert (picture.format, picture.size) == ("JPEG", (1200, 450))
-    assert make_smaller(page, part, smaller).read_bytes() == first
+    assert make_smaller(page, part, smaller, width=1200, kind="JPEG").read_bytes() == first
     Image.new("RGB", (10, 10)).save(page)
-    assert make_smaller(page, part, smaller) == page
+    assert make_smaller(page, part, smaller, width=1200, kind="JPEG") == page
     frames = [Image.effect_noise((300, 300), shade) for shade in (20, 90)]
     frames[0].save(tmp_path / "1.gif", save_all=True, append_images=frames[1:])
-    assert make_smaller(tmp_path / "1.gif", part, smaller) == tmp_path / "1.gif"
+    assert make_smaller(tmp_path / "1.gif", part, smaller, width=1200, kind="JPEG") == tmp_path / "1.gif"
     assert not part.exists()
+
+
+def test_a_page_can_be_made_smaller_as_webp_of_any_width(tmp_path: Path) -> None:
+    page = tmp_path / "1.png"
+    Image.effect_noise((2400, 900), 60).save(page)
+    made = make_smaller(page, tmp_path / "part", tmp_path / "s.page", width=800, kind="WEBP")
+    with Image.open(made) as picture:
+        assert (made.name, picture.format, picture.size) == ("s.webp", "WEBP", (800, 300))
+
+
+def test_a_file_for_each_volume(tmp_path: Path) -> None:
+    chapters = [chapter_of(tmp_path, n, [10]) for n in range(1, 7)]
+    volumes = ("1", "1", "2", None, None, "3")
+    for place, volume in enumerate(volumes):
+        chapters[place] = replace(chapters[place], chapter=Chapter(id=str(place), number=str(place + 1), volume=volume))
+    parts = shape(plan(chapters, 10**9, Split.VOLUME))
+    assert [[label for label, _ in part] for part in parts] == [["1", "2"], ["3"], ["4", "5"], ["6"]]
