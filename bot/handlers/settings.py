@@ -35,9 +35,7 @@ EXPLAINED = {
     Setting.SPLIT: mark("One file for all chapters of a download, for each volume, or for each chapter."),
     Setting.QUALITY: mark("The pages as the source has them, or as smaller pictures that load faster."),
     Setting.WIDTH: mark("How wide smaller pages are at most."),
-    Setting.STRIPS: mark(
-        "Pages that are many screens long, as one picture or cut where nothing is drawn. A PDF always cuts them."
-    ),
+    Setting.STRIPS: mark("Very long pages, as one picture or cut where nothing is drawn. A PDF always cuts them."),
     Setting.CHAPTER_LANGUAGE: mark("Which language is offered first, where a title has several."),
     Setting.SOURCES: mark("Whose titles come first in a search. What was chosen last comes first."),
     Setting.LANGUAGE: mark("The language I speak."),

@@ -91,7 +91,7 @@ async def test_language_and_group_are_chosen_and_remembered(mina: Person) -> Non
     await mina.presses("🌐 English", on=again)
     await mina.sees("Chapters in which language")
     await mina.presses("Spanish", on=again)
-    await mina.sees("Hills · 2 chapters\nPick chapters")
+    await mina.sees("Hills · 2 chapters · demo\nPick chapters")
     await open_hills(mina)
     await mina.sees("Hills · 2 chapters")
     sent = await mina.sends("/search lantern")

@@ -49,13 +49,29 @@ async def test_books(mina: Person, tmp_path: Path) -> None:
     sent = await mina.sends("/download demo falling-1 lantern-1")
     book = await mina.receives_document(r"\.pdf$", after=sent)
     with pikepdf.open(await mina.saves(book, tmp_path / "x.pdf")) as pdf:
-        assert len(pdf.pages) == 9
+        # Its long strips are shown in parts.
+        assert len(pdf.pages) == 13
     await choose(mina, screen, "File format", "EPUB")
     sent = await mina.sends("/download demo falling-1 hills-1")
     book = await mina.receives_document(r"\.epub$", after=sent)
     with zipfile.ZipFile(await mina.saves(book, tmp_path / "x.epub")) as epub:
         assert len([name for name in epub.namelist() if name.startswith("images/")]) == 11
     await mina.sees("Done", after=sent)
+
+
+async def test_strips_are_cut_and_pages_are_smaller_where_that_was_chosen(mina: Person, tmp_path: Path) -> None:
+    await mina.sends("/settings")
+    screen = await mina.sees("Your settings")
+    await choose(mina, screen, "Long strips", "cut between panels")
+    await choose(mina, screen, "Page quality", "smaller, WebP")
+    await choose(mina, screen, "Width of smaller pages", "800 pixels")
+    sent = await mina.sends("/download demo falling-1")
+    file = await mina.receives_document(r"\.zip$", after=sent)
+    assert "3 pages" in file["caption"]
+    with zipfile.ZipFile(await mina.saves(file, tmp_path / "x.zip")) as archive:
+        pages = [Path(name).name for name in archive.namelist() if name != "manifest.json"]
+    assert pages[:2] == ["001-01.webp", "001-02.webp"]
+    assert pages == sorted(pages)
 
 
 async def test_a_groups_settings_are_its_admins(
