@@ -39,6 +39,12 @@ for place = math.min(one, other), math.max(one, other) do redis.call('SADD', KEY
 redis.call('EXPIRE', KEYS[2], ARGV[3])
 return 1
 """
+TOGGLE = """
+local dropped = redis.call('SREM', KEYS[1], ARGV[1])
+if dropped == 0 then redis.call('SADD', KEYS[1], ARGV[1]) end
+redis.call('EXPIRE', KEYS[1], ARGV[2])
+return 1 - dropped
+"""
 
 M = TypeVar("M", "Results", "Picker")
 
@@ -110,6 +116,7 @@ class Menus:
     def __init__(self, redis: Redis) -> None:
         self._redis = redis
         self._range = redis.register_script(RANGE)
+        self._toggle = redis.register_script(TOGGLE)
 
     @staticmethod
     def new_id() -> str:
@@ -141,12 +148,7 @@ class Menus:
 
     async def toggle(self, menu_id: str, place: int) -> bool:
         """Pick the chapter at that place, or drop it if it is picked; whether it is picked now."""
-        key = f"{KEY}:{menu_id}:picked"
-        picked = bool(await self._redis.sadd(key, place))
-        if not picked:
-            await self._redis.srem(key, place)
-        await self._redis.expire(key, KEEP_SECONDS)
-        return picked
+        return bool(await self._toggle([f"{KEY}:{menu_id}:picked"], [place, KEEP_SECONDS]))
 
     async def begin_range(self, menu_id: str) -> None:
         """The next two chapters are the ends of a range; called again, they are not."""
