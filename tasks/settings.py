@@ -7,7 +7,7 @@ import tempfile
 from collections.abc import Iterable
 from functools import cache
 from pathlib import Path
-from typing import Annotated, Literal, NamedTuple, Self, TypeVar
+from typing import Annotated, NamedTuple, Self, TypeVar
 from urllib.parse import SplitResult, urlsplit
 
 from dotenv import dotenv_values
@@ -19,7 +19,26 @@ ENV_FILE = ".env"
 BYTES_OF_A_SOCKET_PATH = 100
 """Unix sockets refuse longer paths (108 bytes on Linux, 104 on macOS)."""
 
-ConsumetSegment = Literal["mangadex", "mangahere", "mangapill", "mangakakalot", "managreader"]
+CONSUMET_SEGMENTS = ("mangadex", "mangahere", "mangapill", "mangakakalot", "managreader")
+FURTHER_SEGMENT = re.compile(r"[a-z][a-z0-9-]{0,31}:(?:1[3-9]|2[1-9]|3[1-9])")
+"""A provider that a Consumet API has and we know nothing special of, and a number that no other source has."""
+
+
+def _segments(values: tuple[str, ...]) -> tuple[str, ...]:
+    further = [one for one in values if one not in CONSUMET_SEGMENTS]
+    wrong = next((one for one in further if not FURTHER_SEGMENT.fullmatch(one)), None)
+    if wrong is not None:
+        known = ", ".join(CONSUMET_SEGMENTS)
+        raise ValueError(
+            f"{wrong!r} is none of {known}; another one has a number behind it, 13 to 39, such as asurascans:13"
+        )
+    for part in (0, -1):
+        if len({one.split(":")[part] for one in values}) < len(values):
+            raise ValueError("has a provider or a number twice")
+    taken = {one.split(":")[0] for one in further} & {*TAKEN_NAMES, *CONSUMET_SEGMENTS}
+    if taken:
+        raise ValueError(f"{taken.pop()!r} is the name of another source")
+    return values
 
 
 class SettingsError(Exception):
@@ -128,13 +147,7 @@ class TaskSettings(BaseSettings):
     celery_broker_url: RedisUrl = SecretStr("")
     celery_result_backend: RedisUrl = SecretStr("")
     mangapi_url: BaseUrl = ""
-    consumet_providers: Annotated[tuple[ConsumetSegment, ...], NoDecode, BeforeValidator(words)] = (
-        "mangadex",
-        "mangahere",
-        "mangapill",
-        "mangakakalot",
-        "managreader",
-    )
+    consumet_providers: Annotated[Words, AfterValidator(_segments)] = CONSUMET_SEGMENTS
     mangadex_api_url: BaseUrl = "https://api.mangadex.org"
     mangadex_client_id: str = ""
     mangadex_client_secret: SecretStr = SecretStr("")

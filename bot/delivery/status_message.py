@@ -190,11 +190,12 @@ def sent_file(job: Job, number: int, file_id: str = "") -> SentFile:
         total=len(files),
         missing=job.result.missing if job.result else (),
         groups=tuple(groups),
+        source=job.request.source,
     )
 
 
 def caption(sent: SentFile, others: Sequence[tuple[int, str]] = ()) -> str:
-    """Under a file: title, chapters, pages, size, groups, and what is missing. At most 1024 characters.
+    """Under a file: title, chapters, pages, size, groups and source, and what is missing. At most 1024 characters.
 
     `others` wait for it besides who is answered: ids and names, who are told by being named.
     """
@@ -207,8 +208,8 @@ def caption(sent: SentFile, others: Sequence[tuple[int, str]] = ()) -> str:
         f"<b>{safe(sent.title, 120)}</b>",
         f"{chapters} · {page_count(file.pages)} · {megabytes(file.size)}",
     ]
-    if sent.groups:
-        lines.append(f"👥 {safe(', '.join(sent.groups), 120)}")
+    if credit := " · ".join(filter(None, [", ".join(sent.groups), sent.source])):
+        lines.append(f"👥 {safe(credit, 120)}")
     if sent.missing:
         lines += [f"⚠ {say('Missing:')}", *missing_lines(sent.missing, 3)]
     if others:

@@ -39,6 +39,7 @@ class SentFile(Value):
     total: int
     missing: tuple[Missing, ...] = ()
     groups: tuple[str, ...] = ()
+    source: str = ""
 
 
 class Selection(Value):

@@ -5,7 +5,6 @@ A long strip is one picture that several pages show a part of each: cut at gutte
 
 import os
 from collections.abc import Iterator, Sequence
-from contextlib import ExitStack
 from itertools import pairwise
 from pathlib import Path
 
@@ -20,6 +19,8 @@ from tasks.archives.zip import MANIFEST, Archive, Checkpoint, file_entries, mani
 POINTS_A_PIXEL = 72 / 96
 LONGEST_SIDE = 14_400.0
 """Points; longer pages are no valid PDF."""
+STREAMED = pikepdf.AccessMode.stream
+"""Not mapped into memory, where all of a large file would count as ours."""
 AT_ONCE = 8
 """Pages whose bytes are in memory together."""
 
@@ -30,25 +31,37 @@ def write_pdf(archive: Archive, unfinished: Path, file: Path, checkpoint: Checkp
     Blocks for as long as it takes. Raises `OSError`.
     """
     pages = [page for chapter in archive.part.chapters for page in chapter.pages]
-    batches = [pages[first : first + AT_ONCE] for first in range(0, len(pages), AT_ONCE)]
-    with ExitStack() as stack, pikepdf.new() as pdf:
-        starts: dict[PageFile, int] = {}
-        for number, batch in enumerate(batches):
-            checkpoint()
-            part = unfinished.with_name(f"{unfinished.stem}.{number}.part")
-            stack.callback(part.unlink, missing_ok=True)
-            _write_batch(batch, part)
-            # Stays open: what it holds is copied when all is saved, and never in memory as a whole.
-            source = stack.enter_context(pikepdf.open(part))
-            for page, made in zip(batch, source.pages, strict=True):
-                starts[page] = len(pdf.pages)
-                _add_page(pdf, made, page)
-        _add_bookmarks(pdf, archive, starts)
-        _describe(pdf, archive)
-        written = len(pdf.pages)
-        pdf.save(unfinished, deterministic_id=True, progress=lambda _: checkpoint())
+    joined = unfinished.with_name(f"{unfinished.stem}.joined.part")
+    try:
+        _join(pages, joined, checkpoint)
+        with pikepdf.open(joined, access_mode=STREAMED) as pdf:
+            starts = _cut_strips(pdf, pages, checkpoint)
+            _add_bookmarks(pdf, archive, starts)
+            _describe(pdf, archive)
+            written = len(pdf.pages)
+            pdf.save(unfinished, deterministic_id=True, progress=lambda _: checkpoint())
+    finally:
+        joined.unlink(missing_ok=True)
     _validate(unfinished, file.name, written)
     unfinished.rename(file)
+
+
+def _join(pages: Sequence[PageFile], target: Path, checkpoint: Checkpoint) -> None:
+    """Write a page for each page, with no more than a few of them in memory at a time."""
+    batches: list[Path] = []
+    try:
+        for first in range(0, len(pages), AT_ONCE):
+            checkpoint()
+            batches.append(target.with_name(f"{target.stem}.{first}.part"))
+            _write_batch(pages[first : first + AT_ONCE], batches[-1])
+        # Not by appending pages to a document, which keeps the bytes of all of them.
+        job = ["pikepdf", "--empty", "--deterministic-id", "--pages", *map(str, batches), "--", str(target)]
+        pikepdf.Job(job).run()
+    except pikepdf.PdfError as error:
+        raise OSError(f"the pages can't be joined: {error}") from error
+    finally:
+        for batch in batches:
+            batch.unlink(missing_ok=True)
 
 
 def _write_batch(pages: Sequence[PageFile], target: Path) -> None:
@@ -62,17 +75,25 @@ def _write_batch(pages: Sequence[PageFile], target: Path) -> None:
         )
 
 
-def _add_page(pdf: pikepdf.Pdf, made: pikepdf.Page, page: PageFile) -> None:
-    """Add the page, or for a strip one page for each of its parts, which all show the same picture."""
-    pdf.pages.append(made)
-    added = pdf.pages[-1]
-    _, _, width, height = (float(side) for side in added.mediabox)
-    parts = [] if "/Rotate" in added.obj else list(_parts(page.path, height))
-    for bottom, top in parts[1:]:
-        pdf.pages.append(added)
-        pdf.pages[-1].mediabox = pikepdf.Array([0, bottom, width, top])
-    if parts:
-        added.mediabox = pikepdf.Array([0, parts[0][0], width, parts[0][1]])
+def _cut_strips(pdf: pikepdf.Pdf, pages: Sequence[PageFile], checkpoint: Checkpoint) -> dict[PageFile, int]:
+    """Put a page for each of its parts in the place of a strip, which all show the same picture.
+
+    Where each page begins, from 0.
+    """
+    starts: dict[PageFile, int] = {}
+    place = 0
+    for page in pages:
+        checkpoint()
+        starts[page] = place
+        whole = pdf.pages[place]
+        _, _, width, height = (float(side) for side in whole.mediabox)
+        parts = [] if "/Rotate" in whole.obj else list(_parts(page.path, height))
+        for more, (bottom, top) in enumerate(parts):
+            if more:
+                pdf.pages.insert(place + more, whole)
+            pdf.pages[place + more].mediabox = pikepdf.Array([0, bottom, width, top])
+        place += max(1, len(parts))
+    return starts
 
 
 def _parts(strip: Path, height: float) -> Iterator[tuple[float, float]]:
@@ -103,7 +124,7 @@ def _describe(pdf: pikepdf.Pdf, archive: Archive) -> None:
 
 def _validate(unfinished: Path, name: str, pages: int) -> None:
     """Read it back, and see it to the disk. Raises `OSError`."""
-    with pikepdf.open(unfinished) as written:
+    with pikepdf.open(unfinished, access_mode=STREAMED) as written:
         if len(written.pages) != pages:
             raise OSError(f"{pages} pages were written to {name} and {len(written.pages)} are in it")
     with unfinished.open("rb") as file:

@@ -9,7 +9,7 @@ from tasks.errors import UnknownSource
 from tasks.models import Link
 from tasks.resources import Web, open_web
 from tasks.settings import TaskSettings
-from tasks.sources.consumet import PROVIDERS, Consumet
+from tasks.sources.consumet import PROVIDERS, Consumet, Provider
 from tasks.sources.demo import Demo
 from tasks.sources.health import Health, Report, Watched
 from tasks.sources.http import SourceHttp
@@ -78,8 +78,7 @@ def _consumet(settings: TaskSettings, web: Web, pace: Pace) -> list[Consumet]:
     wanted = set(settings.consumet_providers) if settings.mangapi_url else set()
     if settings.mangadex_api_url:
         wanted.discard(MangaDex.name)
-    return [
-        Consumet(SourceHttp(web, provider.name, pace), settings.mangapi_url, provider)
-        for provider in PROVIDERS
-        if provider.segment in wanted
-    ]
+    further = [one.split(":") for one in settings.consumet_providers if ":" in one and settings.mangapi_url]
+    providers = [provider for provider in PROVIDERS if provider.segment in wanted]
+    providers += [Provider(segment, int(number), segment) for segment, number in further]
+    return [Consumet(SourceHttp(web, one.name, pace), settings.mangapi_url, one) for one in providers]

@@ -54,6 +54,14 @@ async def test_only_the_providers_that_were_asked_for_are_offered() -> None:
         assert [source.name for source in sources.all()] == ["mangapill"]
 
 
+async def test_a_provider_that_we_know_nothing_of_is_offered_under_a_number_of_its_own() -> None:
+    settings = BotSettings.model_validate(
+        {"mangadex_api_url": "", "mangapi_url": "http://127.0.0.1:1", "consumet_providers": "mangapill asurascans:13"}
+    )
+    async with open_sources(settings) as sources:
+        assert [(source.number, source.name) for source in sources.all()] == [(8, "mangapill"), (13, "asurascans")]
+
+
 def test_every_source_is_held_to_the_contract() -> None:
     others = {test_demo.TestDemo.name, test_library.TestLibrary.name, test_mangadex.TestMangaDex.name, "home"}
     assert {*others, *(one.name for one in PROVIDERS)} == all_contracts()
