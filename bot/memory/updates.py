@@ -66,4 +66,5 @@ class Updates:
 
 
 def _text(update: Update) -> str:
-    return update.model_dump_json(by_alias=True, exclude_none=True)
+    # What was not in it stays out: some fields have defaults of aiogram that are for sending, and no JSON.
+    return update.model_dump_json(by_alias=True, exclude_unset=True)

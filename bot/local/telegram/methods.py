@@ -406,4 +406,7 @@ def _thread(params: Params, chat_id: int) -> int | None:
 
 def _preview(params: Mapping[str, Any]) -> LinkPreviewOptions | None:
     value = params.get("link_preview_options")
-    return LinkPreviewOptions.model_validate(value) if value and value.get("url") else None
+    if not value or not value.get("url"):
+        return None
+    # What is not said is nothing here; aiogram's own defaults are for those who send.
+    return LinkPreviewOptions.model_validate(dict.fromkeys(LinkPreviewOptions.model_fields) | value)

@@ -26,6 +26,16 @@ async def test_what_was_not_done_is_begun_anew_as_it_came(settings: BotSettings)
         assert await Updates(redis).begin_anew({10}) == came[2:]
 
 
+async def test_an_update_that_says_only_part_of_its_link_preview_is_written_down(settings: BotSettings) -> None:
+    said = SAID.model_dump(mode="json", by_alias=True, exclude_unset=True)
+    came = Update.model_validate(
+        {"update_id": 9, "message": {**said, "link_preview_options": {"url": "https://example.org/cover.jpg"}}}
+    )
+    async with open_redis(settings.redis_url) as redis:
+        await Updates(redis).receive([came])
+        assert await Updates(redis).begin_anew(()) == [came]
+
+
 async def test_what_comes_a_second_time_is_not_opened_again(settings: BotSettings) -> None:
     async with open_redis(settings.redis_url) as redis:
         updates = Updates(redis)
