@@ -98,25 +98,35 @@ class SourceHttp:
         """
         async for attempt in stamina.retry_context(wait_before_retry, ATTEMPTS, ALL_ATTEMPTS_SECONDS, 0.3, 10.0):
             with attempt:
-                return await self._ask_once("GET", url, limit, params=params, headers=headers)
+                where = await self._turn(url, limit)
+                return await self._ask_once("GET", url, where, params=params, headers=headers)
         raise SourceDown(source=self._source)  # not reached: the last attempt returns or raises
 
     async def post(self, url: str, **body: Any) -> Answer:
-        """What a POST with that `json` or `data` answers; one attempt. Raises like `ask`."""
-        return await self._ask_once("POST", url, None, **body)
+        """What a POST with that `json` or `data` answers; one attempt, outside of the host's pace. Raises like `ask`."""
+        return await self._ask_once("POST", url, url, **body)
 
-    async def _ask_once(self, method: str, url: str, limit: RateLimitItem | None, **request: Any) -> Answer:
+    async def _turn(self, url: str, limit: RateLimitItem | None) -> str:
+        """Wait for the turn of a request; what is to fall silent if it is one too many."""
+        try:
+            host = httpx.URL(url).host
+            if limit is None:
+                await self._pace.slot(host)
+                return host
+            await self._pace.slot(f"{host}/{limit.namespace}", limit)
+            await self._pace.slot(host)
+        except httpx.InvalidURL as error:
+            raise SourceFailed(source=self._source) from error
+        except HostShut as error:
+            raise SourceBusy(source=self._source, seconds=round(error.seconds)) from error
+        return f"{host}/{limit.namespace}"
+
+    async def _ask_once(self, method: str, url: str, where: str, **request: Any) -> Answer:
         try:
             address = httpx.URL(url)
-            where = address.host if limit is None else f"{address.host}/{limit.namespace}"
-            if limit:
-                await self._pace.slot(where, limit)
-            await self._pace.slot(address.host)
             client = self._web.client_for(address)
             async with client.stream(method, address, follow_redirects=False, **request) as answer:
                 return await self._read_answer(answer, where)
-        except HostShut as error:
-            raise SourceBusy(source=self._source, seconds=round(error.seconds)) from error
         except httpx.InvalidURL as error:
             raise SourceFailed(source=self._source) from error
         except (httpx.TransportError, httpx.DecodingError, SSRFProtectionError) as error:

@@ -50,7 +50,10 @@ NODE_SECONDS = 300.0
 """Of the 15 minutes that a node's address is good for: it has to last for the pages that are on their way."""
 MOST_NODES = 64
 MOST_REPORTS = 1000
+REPORTS_AT_ONCE = 4
 REPORT_SECONDS = 5.0
+LAST_REPORTS_SECONDS = 2.0
+"""Nobody waits longer for a file than that because of what is still to be reported."""
 OWN_HOST = "mangadex.org"
 RATINGS = [("contentRating[]", rating.value) for rating in Rating]
 UUID = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}", re.IGNORECASE)
@@ -107,16 +110,16 @@ class _Seen:
 async def open_mangadex(http: SourceHttp, api: str, account: Account) -> AsyncIterator["MangaDex"]:
     """MangaDex as a source; what it has to report of its nodes goes out while the block lasts."""
     source = MangaDex(http, api, account)
-    reporting = asyncio.create_task(source.send_reports())
+    reporting = [asyncio.create_task(source.send_reports()) for _ in range(REPORTS_AT_ONCE)]
     try:
         yield source
     finally:
         with suppress(TimeoutError):
-            async with asyncio.timeout(REPORT_SECONDS):
+            async with asyncio.timeout(LAST_REPORTS_SECONDS):
                 await source.reported()
-        reporting.cancel()
-        with suppress(asyncio.CancelledError):
-            await reporting
+        for one in reporting:
+            one.cancel()
+        await asyncio.wait(reporting)
 
 
 class MangaDex:

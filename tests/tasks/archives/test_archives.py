@@ -225,3 +225,11 @@ def test_a_file_for_each_volume(tmp_path: Path) -> None:
         chapters[place] = replace(chapters[place], chapter=Chapter(id=str(place), number=str(place + 1), volume=volume))
     parts = shape(plan(chapters, 10**9, Split.VOLUME))
     assert [[label for label, _ in part] for part in parts] == [["1", "2"], ["3"], ["4", "5"], ["6"]]
+
+
+def test_a_request_of_an_older_record_is_understood() -> None:
+    for before, now in ((True, Split.CHAPTER), (False, Split.ALL)):
+        assert (
+            DownloadRequest.model_validate({"source": "demo", "title": "x", "chapters": [], "split": before}).split
+            is now
+        )
