@@ -31,6 +31,7 @@ WIDEST = "4096"
 KEY_LENGTH = 12
 """Parts of the catalog's path that are this long are keys."""
 API_KEY = "x-api-key"
+MOST_BOOKS = 1000
 MOST_FEEDS = 40
 """A title may be told in so many feeds: pages of its list, and lists of its volumes."""
 
@@ -50,6 +51,8 @@ class Opds:
         self._headers = _key_headers(unquote(parts.username or ""), unquote(parts.password or ""))
         self._keys = _keys(parts.path, parts.query)
         self._template: str | None = None
+        self._books: dict[str, str] = {}
+        """Names of the latest books that a search found outside of any series, by id; their ids do not tell them."""
         self._asking = asyncio.Lock()
 
     async def search(self, query: str, page: int = 1, _filters: Filters = NO_FILTERS, /) -> SearchPage:
@@ -87,6 +90,8 @@ class Opds:
         some_id = self._id(self._path(entry.feed)) if entry.feed else self._chapter_id(entry)
         if not some_id:
             return None
+        if not entry.feed:
+            self._note_book(some_id, entry.title)
         return Manga(
             source=self.name,
             id=some_id,
@@ -95,6 +100,12 @@ class Opds:
             description=entry.summary,
             languages=(entry.language,) if entry.language else (),
         )
+
+    def _note_book(self, some_id: str, title: str) -> None:
+        self._books.pop(some_id, None)
+        self._books[some_id] = title
+        if len(self._books) > MOST_BOOKS:
+            del self._books[next(iter(self._books))]
 
     async def details(self, manga_id: str) -> MangaDetails:
         if PAGED.fullmatch(manga_id):  # a book that belongs to no series
@@ -145,7 +156,7 @@ class Opds:
         """The catalog has no look-up by id: title and numbers are read off the paths."""
         first = PAGED.fullmatch(chapter_ids[0])
         words = [word for word in (first[2] if first else chapter_ids[0]).split("/") if word and "{" not in word]
-        title = unquote(max(words, key=len, default=chapter_ids[0]))
+        title = self._books.get(chapter_ids[0]) or unquote(max(words, key=len, default=chapter_ids[0]))
         manga = Manga(source=self.name, id=chapter_ids[0], title=title or self.name)
         return MangaDetails(manga=manga, chapters=tuple(Chapter(id=one, title=title) for one in chapter_ids))
 
