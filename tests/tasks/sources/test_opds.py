@@ -193,6 +193,13 @@ class TestOpds(HttpSourceContract):
             async for _ in source.read(Page(address=some_id)):
                 pass
 
+    async def test_a_book_of_no_series_is_a_title_of_one_chapter(self, service: WebServer, source: Source) -> None:
+        service.on("/opds/v1.2/series?search=harbour&p=", feed(book("1")))
+        manga = (await source.search("harbour")).mangas[0]
+        details = await source.details(manga.id)
+        assert (details.manga.title, [one.id for one in details.chapters]) == ("Chapter 1", [chapter_id("1")])
+        assert len(await source.pages(details.chapters[0].id)) == 2
+
     async def test_bombs_are_no_feeds(self, service: WebServer, source: Source) -> None:
         entities = "".join(f'<!ENTITY e{n} "{f"&e{n - 1};" * 10 if n else "x"}">' for n in range(12))
         service.on(SERIES, xml(f"<!DOCTYPE feed [{entities}]><feed xmlns='http://www.w3.org/2005/Atom'>&e11;</feed>"))
