@@ -8,13 +8,11 @@ manhwa:bot:shut:<chat> while Telegram wants silence there.
 """
 
 import asyncio
-import time
-from typing import Any
 
-from limits import RateLimitItem, RateLimitItemPerMinute, RateLimitItemPerSecond
-from limits.aio.storage import RedisStorage
-from limits.aio.strategies import MovingWindowRateLimiter
+from limits import RateLimitItemPerMinute, RateLimitItemPerSecond
 from redis.asyncio import Redis
+
+from tasks.budget import shared_limiter, take
 
 SPACING_MS = 1100
 """Between two messages of a chat: a second, and what the network may take off it."""
@@ -34,23 +32,18 @@ class Pacing:
 
     def __init__(self, redis: Redis) -> None:
         self._redis = redis
-        # The address only names the kind of storage: the connections are ours, as the documentation allows.
-        ours: dict[str, Any] = {"connection_pool": redis.connection_pool}
-        storage = RedisStorage(
-            "async+redis://ours:6379", implementation="redispy", key_prefix="manhwa:bot:pace", **ours
-        )
-        self._limiter = MovingWindowRateLimiter(storage)
+        self._limiter = shared_limiter(redis, "manhwa:bot:pace")
 
     async def slot(self, chat_id: int) -> None:
         """Return when one message or edit may go to the chat; it counts as spent."""
         while (wait := await self._shut_for(chat_id)) > 0:  # noqa: ASYNC110 - silence ends at a time, not by an event
             await asyncio.sleep(wait)
         if chat_id < 0:
-            await self._take(PER_GROUP, chat_id)
+            await take(self._limiter, PER_GROUP, str(chat_id))
         spoke = f"manhwa:bot:spoke:{chat_id}"
         while not await self._redis.set(spoke, "1", nx=True, px=SPACING_MS):  # noqa: ASYNC110 - the end is a time
             await asyncio.sleep(max(1, int(await self._redis.pttl(spoke))) / 1000)
-        await self._take(IN_ALL, 0)
+        await take(self._limiter, IN_ALL, "0")
 
     async def try_progress(self, chat_id: int) -> bool:
         """Whether a progress edit may go to the chat at once, without holding up anything that matters more."""
@@ -78,8 +71,3 @@ class Pacing:
     async def _shut_for(self, chat_id: int) -> float:
         left = int(await self._redis.pttl(f"manhwa:bot:shut:{chat_id}"))
         return left / 1000 if left > 0 else 0.0
-
-    async def _take(self, item: RateLimitItem, chat_id: int) -> None:
-        while not await self._limiter.hit(item, str(chat_id)):
-            stats = await self._limiter.get_window_stats(item, str(chat_id))
-            await asyncio.sleep(max(0.05, stats.reset_time - time.time()))

@@ -23,6 +23,7 @@ ROOMS = {
         "tasks/jobs/",
         "bot/memory/",
         "bot/pacing.py",
+        "tasks/budget.py",
         "tasks/sources/pace.py",
         "tasks/sources/health.py",
         "tasks/sources/registry.py",  # hands the open client to those above
@@ -31,7 +32,7 @@ ROOMS = {
     ),
     # Its errors may be caught wherever work can go on without the answer.
     "redis.exceptions": ("tasks/", "bot/"),
-    "limits": ("bot/pacing.py", "tasks/sources/"),
+    "limits": ("bot/pacing.py", "tasks/budget.py", "tasks/sources/"),
     "babel": ("bot/language.py",),
     "httpx": ("tasks/resources.py", "tasks/sources/", "tasks/download.py"),
     "httpx_secure": ("tasks/resources.py", "tasks/sources/"),

@@ -3,14 +3,15 @@
 import re
 from collections.abc import AsyncGenerator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, TypeVar
+from typing import Any
 from urllib.parse import quote, unquote, urlsplit
 
-from pydantic import BaseModel, ValidationError
+from pydantic import ValidationError
 
 from tasks.errors import NoPages, NotFound, SourceFailed
 from tasks.models import LONGEST_ID, NO_FILTERS, Filters, Link, Manga, MangaDetails, Page, Quality, SearchPage
 from tasks.sources import consumet_answers as answers
+from tasks.sources.fields import parsed
 from tasks.sources.http import SourceHttp
 from tasks.sources.source import one_line
 
@@ -19,8 +20,6 @@ ROUTES = {"info", "read"}
 STEPS = {".", ".."}
 """Steps within a path, however they are escaped: what they lead to is not what was asked for."""
 NOT_FOUND_WORDS = ("status code 404", "not found")
-
-A = TypeVar("A", bound=BaseModel)
 
 
 @dataclass(frozen=True)
@@ -140,7 +139,7 @@ class Consumet:
         if not text or (page > 1 and not self._provider.pages_results):
             return SearchPage(mangas=())
         answer = await self._http.json(f"{self._root}/{quote(text, safe='')}", {"page": str(page)})
-        found = self._parse(answers.SearchAnswer, answer)
+        found = parsed(answers.SearchAnswer, answer, self.name)
         address = self._provider.manga_address
         mangas = [answers.manga(one, self.name, one.id, address) for one in found.results if one.id]
         return SearchPage(mangas=tuple(filter(filters.fit, mangas)), has_more=self._has_more(found))
@@ -160,7 +159,7 @@ class Consumet:
         return bool(found.has_next)
 
     async def details(self, manga_id: str) -> MangaDetails:
-        answer = self._parse(answers.InfoAnswer, await self._ask("info", "id", manga_id))
+        answer = parsed(answers.InfoAnswer, await self._ask("info", "id", manga_id), self.name)
         return MangaDetails(
             manga=answers.manga(answer, self.name, manga_id, self._provider.manga_address),
             chapters=answers.chapters(
@@ -218,9 +217,3 @@ class Consumet:
             if error.detail.get("status") == 404 and any(word in said for word in NOT_FOUND_WORDS):
                 raise NotFound(source=self.name) from error
             raise
-
-    def _parse(self, kind: type[A], answer: Any) -> A:
-        try:
-            return kind.model_validate(answer)
-        except ValidationError as error:
-            raise SourceFailed("not the shape of an answer", source=self.name) from error

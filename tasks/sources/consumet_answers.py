@@ -9,7 +9,7 @@ from pydantic import BeforeValidator, Field
 
 from tasks.chapters import in_reading_order, volumes_restart
 from tasks.models import Chapter, Manga, Page, Rating
-from tasks.sources.fields import Answer, IdText, Text, Texts, plain_number, text
+from tasks.sources.fields import UUID, Answer, IdText, Text, Texts, plain_number, text
 
 CHAPTER_TEXT = re.compile(
     r"^(?:vol(?:ume)?\.?\s*(?P<volume>\d+(?:\.\d+)?)\s*,?\s*)?"
@@ -18,7 +18,6 @@ CHAPTER_TEXT = re.compile(
 )
 ID_NUMBER = re.compile(r"(?:chapter[-_]|/c|^c)(\d+(?:[.-]\d+)?)/?$", re.IGNORECASE)
 ID_VOLUME = re.compile(r"/v(\d+)/")
-UUID = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}", re.IGNORECASE)
 YEAR = re.compile(r"\b(1[89]|20)\d\d\b")
 URL_SIGNS = "%/:?#[]@!$&'()*+,;=~"
 

@@ -2,13 +2,17 @@
 
 import re
 from collections.abc import Iterable, Mapping
-from typing import Annotated
+from typing import Annotated, TypeVar
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict
+from pydantic import BaseModel, BeforeValidator, ConfigDict, ValidationError
 
+from tasks.errors import SourceFailed
 from tasks.models import LONGEST_ID
 
+UUID = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}", re.IGNORECASE)
 NUMBER = re.compile(r"\d+(?:\.\d+)?")
+
+A = TypeVar("A", bound=BaseModel)
 
 
 def text(value: object) -> str:
@@ -40,6 +44,14 @@ class Answer(BaseModel):
     """Part of an answer; what we do not know of is passed over."""
 
     model_config = ConfigDict(extra="ignore", populate_by_name=True)
+
+
+def parsed(kind: type[A], answer: object, source: str) -> A:
+    """The answer as a value of that kind. Raises `SourceFailed` for one of another shape."""
+    try:
+        return kind.model_validate(answer)
+    except ValidationError as error:
+        raise SourceFailed("not the shape of an answer", source=source) from error
 
 
 def plain_number(number: str) -> str | None:

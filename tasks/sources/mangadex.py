@@ -11,12 +11,12 @@ import time
 from collections.abc import AsyncGenerator, AsyncIterator, Sequence
 from contextlib import aclosing, asynccontextmanager, suppress
 from dataclasses import dataclass, field
-from typing import Any, TypeVar
+from typing import Any
 from urllib.parse import quote, urlsplit
 
 import httpx
 from limits import RateLimitItemPerMinute
-from pydantic import BaseModel, ValidationError
+from pydantic import ValidationError
 
 from tasks.errors import (
     GuestLimit,
@@ -33,6 +33,7 @@ from tasks.errors import (
 )
 from tasks.models import NO_FILTERS, Filters, Link, Manga, MangaDetails, Order, Page, Quality, Rating, SearchPage
 from tasks.sources import mangadex_answers as answers
+from tasks.sources.fields import UUID, parsed
 from tasks.sources.http import Params, SourceHttp
 from tasks.sources.mangadex_account import OFFICIAL_API, Account
 from tasks.sources.source import one_line
@@ -56,11 +57,11 @@ LAST_REPORTS_SECONDS = 2.0
 """Nobody waits longer for a file than that because of what is still to be reported."""
 OWN_HOST = "mangadex.org"
 RATINGS = [("contentRating[]", rating.value) for rating in Rating]
-UUID = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}", re.IGNORECASE)
 ADDRESS = re.compile(rf"({UUID.pattern})/((?:data|data-saver)/[\w.-]+/([\w.-]+))", re.ASCII | re.IGNORECASE)
 CHECKSUM = re.compile(r".*-([0-9a-f]{64})\.\w+")
 """File names end with the SHA-256 of what is in them."""
 SITE_PATH = re.compile(rf"/(title|manga|chapter)/({UUID.pattern})(?:/.*)?", re.IGNORECASE)
+INCLUDED = [("includes[]", kind) for kind in ("cover_art", "author", "artist")]
 ORDERS = {
     Order.RELEVANCE: ("relevance", "desc"),
     Order.FOLLOWED: ("followedCount", "desc"),
@@ -71,8 +72,6 @@ ORDERS = {
     Order.UPDATED: ("updatedAt", "desc"),
     Order.RATING: ("rating", "desc"),
 }
-
-A = TypeVar("A", bound=BaseModel)
 
 
 @dataclass
@@ -143,15 +142,14 @@ class MangaDex:
         if not title or offset + ON_A_PAGE > FARTHEST:
             return SearchPage(mangas=())
         asked = [("title", title), ("limit", str(ON_A_PAGE)), ("offset", str(offset)), *_filters(filters)]
-        asked += [("includes[]", kind) for kind in ("cover_art", "author", "artist")]
-        found = self._parse(answers.Listing, await self._get("/manga", asked))
+        asked += INCLUDED
+        found = parsed(answers.Listing, await self._get("/manga", asked), self.name)
         mangas = tuple(self._manga(one) for one in found.data if one.id)
         return SearchPage(mangas=mangas, has_more=0 < found.end <= FARTHEST - ON_A_PAGE)
 
     async def details(self, manga_id: str) -> MangaDetails:
         self._check_id(manga_id)
-        includes = [("includes[]", kind) for kind in ("cover_art", "author", "artist")]
-        answer = self._parse(answers.One, await self._get(f"/manga/{manga_id}", includes))
+        answer = parsed(answers.One, await self._get(f"/manga/{manga_id}", INCLUDED), self.name)
         return MangaDetails(manga=self._manga(answer.data), chapters=self._chapters(await self._feed(manga_id)))
 
     async def _feed(self, manga_id: str) -> list[answers.Entity]:
@@ -168,7 +166,7 @@ class MangaDex:
                 ("includeFuturePublishAt", "0"),
                 *RATINGS,
             ]
-            listing = self._parse(answers.Listing, await self._get(f"/manga/{manga_id}/feed", asked))
+            listing = parsed(answers.Listing, await self._get(f"/manga/{manga_id}/feed", asked), self.name)
             found += listing.data
             if not (offset := listing.end):
                 break
@@ -187,7 +185,7 @@ class MangaDex:
                 ("includes[]", "scanlation_group"),
                 *RATINGS,
             ]
-            listing = self._parse(answers.Listing, await self._get("/chapter", asked))
+            listing = parsed(answers.Listing, await self._get("/chapter", asked), self.name)
             found |= {one.id: one for one in listing.data}
         if any(one not in found for one in chapter_ids):
             raise NotFound(source=self.name)
@@ -221,7 +219,7 @@ class MangaDex:
             raise (
                 self._maybe_guest(error) if error.detail.get("status") == httpx.codes.FORBIDDEN else error
             ) from error
-        return self._parse(answers.AtHome, answer)
+        return parsed(answers.AtHome, answer, self.name)
 
     def _maybe_guest(self, error: SourceError) -> SourceError:
         return error if self._account.is_set else GuestLimit(source=self.name)
@@ -358,12 +356,6 @@ class MangaDex:
 
     def _chapter(self, entity: answers.Entity) -> Any:
         return self._chapters([entity])[0]
-
-    def _parse(self, kind: type[A], answer: Any) -> A:
-        try:
-            return kind.model_validate(answer)
-        except ValidationError as error:
-            raise SourceFailed("not the shape of an answer", source=self.name) from error
 
 
 def _is_own(url: str) -> bool:

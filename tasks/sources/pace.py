@@ -4,13 +4,13 @@ Keys: those of the `limits` library below manhwa:sources:pace; manhwa:sources:sh
 """
 
 import asyncio
-import time
-from typing import Any
 
 from limits import RateLimitItem, RateLimitItemPerSecond
-from limits.aio.storage import MemoryStorage, RedisStorage
+from limits.aio.storage import MemoryStorage
 from limits.aio.strategies import MovingWindowRateLimiter
 from redis.asyncio import Redis
+
+from tasks.budget import shared_limiter, take
 
 LONGEST_WAIT = 60.0
 """Seconds of silence that are waited; who is asked for more is told."""
@@ -34,13 +34,8 @@ class Pace:
     def __init__(self, limit: int, redis: Redis | None = None) -> None:
         self._redis = redis
         self._limit = RateLimitItemPerSecond(limit, namespace="host")
-        if redis is None:
-            self._limiter = MovingWindowRateLimiter(MemoryStorage())
-            return
-        # The address only names the kind of storage: the connections are ours, as the documentation allows.
-        ours: dict[str, Any] = {"connection_pool": redis.connection_pool}
-        self._limiter = MovingWindowRateLimiter(
-            RedisStorage("async+redis://ours:6379", implementation="redispy", key_prefix="manhwa:sources:pace", **ours)
+        self._limiter = (
+            shared_limiter(redis, "manhwa:sources:pace") if redis else MovingWindowRateLimiter(MemoryStorage())
         )
 
     async def slot(self, where: str, limit: RateLimitItem | None = None) -> None:
@@ -52,7 +47,7 @@ class Pace:
             if wait > LONGEST_WAIT:
                 raise HostShut(wait)
             await asyncio.sleep(wait)
-        await self._take(limit or self._limit, where)
+        await take(self._limiter, limit or self._limit, where)
 
     async def shut(self, where: str, seconds: float) -> None:
         """It asked for silence for so long."""
@@ -63,8 +58,3 @@ class Pace:
     async def _shut_for(self, where: str) -> float:
         left = int(await self._redis.pttl(f"manhwa:sources:shut:{where}")) if self._redis else 0
         return left / 1000 if left > 0 else 0.0
-
-    async def _take(self, item: RateLimitItem, where: str) -> None:
-        while not await self._limiter.hit(item, where):
-            stats = await self._limiter.get_window_stats(item, where)
-            await asyncio.sleep(max(0.02, stats.reset_time - time.time()))
