@@ -1,18 +1,23 @@
 """Opens what lives outside the process, for the length of one `async with`."""
 
 import asyncio
+import socket
+import ssl
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from functools import cache
+from ipaddress import IPv4Address, IPv6Address, IPv6Network, ip_address
 from typing import Any
 
 import httpx
-from httpx_secure import httpx_ssrf_protection
 from redis.asyncio import Redis
 from redis.asyncio.connection import AbstractConnection
 from redis.asyncio.retry import Retry
 from redis.backoff import ExponentialWithJitterBackoff
 from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import TimeoutError as RedisTimeoutError
+
+from tasks.transport import Address, Transport
 
 REDIS_RETRIES = 40
 """With waits of up to 1 s: about 35 s of a restarting server are sat out before a command fails."""
@@ -21,6 +26,8 @@ REDIS_TIMEOUT = 30.0
 """Seconds for one command; longer than any blocking read we make."""
 
 USER_AGENT = "ManhwaDownloader/0.1 (Telegram bot; self-hosted)"
+CONNECTIONS = 16
+"""At most, of each of the two clients of a process."""
 SOURCE_TIMEOUT = httpx.Timeout(30.0, connect=10.0)
 """Seconds; a scraper behind Consumet may take long for one answer, and has no timeout of its own."""
 
@@ -76,16 +83,48 @@ def origin(url: httpx.URL) -> httpx.URL:
     return url.copy_with(raw_path=b"/", fragment=None, username=None, password=None)
 
 
+class PrivateAddress(Exception):
+    """A connection to an address that is not public was refused."""
+
+
+def _public_only(address: Address) -> socket.socket:
+    """The socket for a connection to this address, whichever name led there. Raises `PrivateAddress`."""
+    family, kind, protocol, _, where = address
+    if not all(ip.is_global for ip in _meant(str(where[0]))):
+        raise PrivateAddress
+    return socket.socket(family, kind, protocol)
+
+
+NAT64 = IPv6Network("64:ff9b::/96")
+
+
+def _meant(address: str) -> list[IPv4Address | IPv6Address]:
+    """The address, and the older one that it carries."""
+    ip = ip_address(address)
+    if isinstance(ip, IPv4Address):
+        return [ip]
+    carried = ip.ipv4_mapped or ip.sixtofour or (IPv4Address(int(ip) & 0xFFFFFFFF) if ip in NAT64 else None)
+    return [ip] if carried is None else [carried] if ip.ipv4_mapped else [ip, carried]
+
+
+@cache
+def _tls() -> ssl.SSLContext:
+    # Made once in a process: it takes long, and much memory.
+    return httpx.create_ssl_context()
+
+
 @asynccontextmanager
 async def open_web(*configured: str) -> AsyncIterator[Web]:
     """HTTP clients; `configured` are the operator's own addresses, which may be private. Empty ones are passed over."""
     headers = {"User-Agent": USER_AGENT}
-    limits = httpx.Limits(max_connections=16, max_keepalive_connections=16)
-    tls = httpx.create_ssl_context()
     async with (
-        httpx.AsyncClient(headers=headers, timeout=SOURCE_TIMEOUT, limits=limits, verify=tls) as trusted,
+        httpx.AsyncClient(headers=headers, timeout=SOURCE_TIMEOUT, transport=Transport(CONNECTIONS, _tls())) as trusted,
         httpx.AsyncClient(
-            headers=headers, timeout=SOURCE_TIMEOUT, limits=limits, verify=tls, follow_redirects=True, max_redirects=3
+            headers=headers,
+            timeout=SOURCE_TIMEOUT,
+            transport=Transport(CONNECTIONS, _tls(), _public_only),
+            follow_redirects=True,
+            max_redirects=3,
         ) as guarded,
     ):
-        yield Web(trusted, httpx_ssrf_protection(guarded), frozenset(origin(httpx.URL(u)) for u in configured if u))
+        yield Web(trusted, guarded, frozenset(origin(httpx.URL(url)) for url in configured if url))

@@ -10,7 +10,6 @@ from typing import Any
 
 import httpx
 import stamina
-from httpx_secure import SSRFProtectionError
 from limits import RateLimitItem
 
 from tasks.errors import (
@@ -26,14 +25,13 @@ from tasks.errors import (
     SourceFailed,
 )
 from tasks.models import Page
-from tasks.resources import Web
+from tasks.resources import PrivateAddress, Web
 from tasks.sources.pace import LONGEST_WAIT, HostShut, Pace
 
 ATTEMPTS = 3
 ALL_ATTEMPTS_SECONDS = 60.0
 MAX_ANSWER_BYTES = 20_000_000
 MAX_PAGE_BYTES = 50_000_000
-CHUNK = 64 * 1024
 OVERLOADED = {429, 502, 503, 504}
 SHUT_OUT_SECONDS = 120.0
 """What a guard in front of a site wants that answers 400 with a page for people instead of saying how long."""
@@ -129,7 +127,7 @@ class SourceHttp:
                 return await self._read_answer(answer, where)
         except httpx.InvalidURL as error:
             raise SourceFailed(source=self._source) from error
-        except (httpx.TransportError, httpx.DecodingError, SSRFProtectionError) as error:
+        except (httpx.TransportError, httpx.DecodingError, PrivateAddress, UnicodeError) as error:
             raise SourceDown(type(error).__name__, source=self._source) from error
 
     async def _read_answer(self, answer: httpx.Response, where: str) -> Answer:
@@ -169,15 +167,15 @@ class SourceHttp:
                 seen(answer.headers)
                 self._check_status(answer)
                 size = 0
-                async for chunk in answer.aiter_bytes(CHUNK):
+                async for chunk in answer.aiter_bytes():
                     size += len(chunk)
                     if size > MAX_PAGE_BYTES:
                         raise PageTooLarge(source=self._source)
                     yield chunk
-        except (SSRFProtectionError, httpx.UnsupportedProtocol, UnicodeError) as error:
+        except (PrivateAddress, httpx.UnsupportedProtocol, UnicodeError) as error:
             # A redirect may lead to a host that is no name at all, which shows only when it is spelled out.
             raise PageForbidden(source=self._source) from error
-        except (httpx.RemoteProtocolError, httpx.DecodingError) as error:
+        except (httpx.RemoteProtocolError, httpx.ReadError, httpx.DecodingError) as error:
             raise PageBroken(type(error).__name__, source=self._source) from error
         except (httpx.TransportError, httpx.TooManyRedirects) as error:
             raise PageUnreachable(type(error).__name__, source=self._source) from error
