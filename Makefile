@@ -2,7 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: locales run test soak lint types format help clean
+.PHONY: bench locales run test soak lint types format help clean
 
 run: .venv/run.stamp ## start everything on this machine; Ctrl-C stops it
 	@exec $(BIN)/python -m bot.local
@@ -12,6 +12,9 @@ test: .venv/dev.stamp ## run every test
 
 soak: .venv/dev.stamp ## 200 jobs and 60 kills, about 6 minutes; ARGS="--jobs 20 --kills 9" for fewer
 	@exec $(BIN)/python -m tests.end_to_end.soak $(ARGS)
+
+bench: .venv/dev.stamp ## speed against curl, Celery and Telegram's limits, about 20 minutes; ARGS="wire --rounds 3" for some
+	@exec $(BIN)/python -m tests.benchmarks $(ARGS)
 
 lint: .venv/dev.stamp ## check style
 	$(BIN)/ruff check .

@@ -1,19 +1,18 @@
 """Pages to disk: many at once, tried again, checked, kept over a restart; what can't be had is named."""
 
 import asyncio
-import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from contextlib import aclosing
 from dataclasses import dataclass, field
-from pathlib import Path
 
 import stamina
 
-from tasks.archives.image import check_image
-from tasks.errors import ManhwaError, PageError, PageGone, PageTooLarge, SourceDown, SourceError
+from tasks.archives.parts import PageFile
+from tasks.errors import ManhwaError, PageError, PageGone, SourceDown, SourceError
 from tasks.jobs.job import Failure, Missing
 from tasks.jobs.progress import Meter
 from tasks.models import Chapter, DownloadRequest, Page
+from tasks.share import Share
 from tasks.sources.http import wait_before_retry
 from tasks.sources.source import Source
 from tasks.workspace import JobFolder
@@ -23,19 +22,31 @@ PAGE_TIMEOUT = 180.0
 """Seconds for all attempts at one page together."""
 SILENT_CHAPTERS = 3
 """So many chapters in a row without an answer of the source, and the rest is not asked for any more."""
+AHEAD = 4
+"""Pages for each connection that are listed before they are fetched: a list may take as long as several pages."""
+JOIN_SECONDS = 0.2
+"""How often it is looked whether another job has a chapter by now."""
 
 
 @dataclass
 class Fetched:
-    """What was had of one chapter: the files of its pages by number, of `total`, and why the `wanted` others are missing."""
+    """What was had of one chapter: its pages by number, of `total`, and why the `wanted` others are missing.
+
+    `settled` is set when nothing more will come.
+    """
 
     chapter: Chapter
     total: int = 0
     wanted: Sequence[int] = ()
-    pages: dict[int, Path] = field(default_factory=dict)
+    pages: dict[int, PageFile] = field(default_factory=dict)
     failures: dict[int, Failure] = field(default_factory=dict)
     failure: Failure | None = None
     """Why there is no page list at all."""
+    settled: asyncio.Event = field(default_factory=asyncio.Event)
+
+    @property
+    def in_order(self) -> list[PageFile]:
+        return [self.pages[number] for number in sorted(self.pages)]
 
     def missing(self) -> list[Missing]:
         """What is missing of it, pages of one cause together."""
@@ -55,6 +66,7 @@ class Fetched:
         for number in self.wanted:
             if number not in self.pages:
                 self.failures.setdefault(number, cause)
+        self.settled.set()
 
 
 @dataclass(frozen=True)
@@ -66,129 +78,160 @@ class _Task:
     page: Page
 
 
+@dataclass
 class Downloader:
-    """Fetches the chapters of one job into its folder, over at most `connections` at a time."""
+    """Fetches the chapters of one job into its folder, over at most `connections` at a time.
 
-    def __init__(self, source: Source, folder: JobFolder, meter: Meter, connections: int, max_bytes: int) -> None:
-        self._source = source
-        self._folder = folder
-        self._meter = meter
-        self._connections = connections
-        self._max_bytes = max_bytes
+    A page may have `max_bytes`. `share` is where other jobs' chapters are; None = this one is on its own.
+    """
+
+    request: DownloadRequest
+    source: Source
+    folder: JobFolder
+    meter: Meter
+    share: Share | None
+    connections: int
+    max_bytes: int
+
+    def __post_init__(self) -> None:
         # Bounded: page lists are read only a little ahead of the pages.
-        self._queue: asyncio.Queue[_Task | None] = asyncio.Queue(connections)
-        self._fetched: list[Fetched] = []
+        self._queue: asyncio.Queue[_Task | None] = asyncio.Queue(AHEAD * self.connections)
+        self._silent = 0
+        self._folders = [self.folder.pages_of(place) for place in range(len(self.request.chapters))]
+        self.chapters = [Fetched(chapter) for chapter in self.request.chapters]
+        """In the order of the request; what a source withholds is named there."""
 
-    async def fetch(self, request: DownloadRequest, enough: asyncio.Event, too_late: Failure) -> list[Fetched]:
-        """Fetch all of it, in the order given. What a source withholds is named in the answer.
-
-        When `enough` is set, what is not there by then stays missing because it was `too_late`.
-        """
-        self._fetched = [Fetched(chapter) for chapter in request.chapters]
+    async def fetch(self, enough: asyncio.Event, too_late: Failure) -> None:
+        """Fetch all of it. When `enough` is set, what is not there by then stays missing because it was `too_late`."""
         async with asyncio.TaskGroup() as group:
-            fetching = group.create_task(self._fetch_all(request))
+            fetching = group.create_task(self._fetch_all())
             stopping = group.create_task(_cancel_when(enough, fetching))
             fetching.add_done_callback(lambda _: stopping.cancel())
         if fetching.cancelled():
-            for fetched in self._fetched:
+            for fetched in self.chapters:
                 fetched.give_up(too_late)
-        return self._fetched
 
-    async def _fetch_all(self, request: DownloadRequest) -> None:
+    async def _fetch_all(self) -> None:
         async with asyncio.TaskGroup() as group:
-            for _ in range(self._connections):
+            for _ in range(self.connections):
                 group.create_task(self._work())
-            await self._list_pages(request)
-            for _ in range(self._connections):
+            await self._list_pages()
+            for _ in range(self.connections):
                 await self._queue.put(None)
 
-    async def _list_pages(self, request: DownloadRequest) -> None:
-        silent = 0
-        for place, fetched in enumerate(self._fetched):
-            wanted, kept = request.only.get(fetched.chapter.id), self._folder.kept_pages(place)
-            total = self._folder.page_count(place)
-            if total is not None and kept.keys() >= set(wanted or range(1, total + 1)):
-                # An earlier attempt got the whole chapter: its source need not be asked again.
-                self._open(place, fetched, total, wanted, kept)
-                continue
-            try:
-                if silent >= SILENT_CHAPTERS:
-                    raise SourceDown(source=self._source.name)
-                pages = await self._source.pages(fetched.chapter.id, request.source_quality)
-            except SourceError as error:
-                silent = silent + 1 if isinstance(error, SourceDown) else 0
-                fetched.failure = failure(error)
-                self._meter.chapter_opened(place, fetched.chapter.label, 0)
-            else:
-                silent = 0
-                await asyncio.to_thread(self._folder.note_page_count, place, len(pages))
-                self._open(place, fetched, len(pages), wanted, kept)
-                await self._queue_pages(place, fetched, pages)
+    async def _list_pages(self) -> None:
+        later = [place for place in range(len(self.chapters)) if not await self._begin(place)]
+        while later:
+            await asyncio.sleep(JOIN_SECONDS)
+            later = [place for place in later if not await self._begin(place)]
 
-    def _open(
-        self, place: int, fetched: Fetched, total: int, wanted: Sequence[int] | None, kept: Mapping[int, Path]
-    ) -> None:
+    async def _begin(self, place: int) -> bool:
+        """See to it that the pages of that chapter come; False = another job downloads it now."""
+        fetched, folder = self.chapters[place], self._folders[place]
+        kept = await asyncio.to_thread(folder.open)
+        wanted = self.request.only.get(fetched.chapter.id)
+        if folder.total is not None and kept.keys() >= set(wanted or range(1, folder.total + 1)):
+            # An earlier attempt got the whole chapter: its source need not be asked again.
+            self._open(place, folder.total, kept)
+            await self._settle(fetched)
+            return True
+        if self.share:
+            if not await self.share.claim(fetched.chapter):
+                return False
+            pages = await self.share.take(fetched.chapter, folder)
+            if pages and pages.keys() >= set(wanted or pages):
+                await self.share.release(fetched.chapter)
+                self._open(place, len(pages), pages, shared=True)
+                fetched.settled.set()
+                return True
+        await self._ask_for_list(place, kept)
+        return True
+
+    async def _ask_for_list(self, place: int, kept: dict[int, PageFile]) -> None:
+        fetched = self.chapters[place]
+        try:
+            if self._silent >= SILENT_CHAPTERS:
+                raise SourceDown(source=self.source.name)
+            pages = await self.source.pages(fetched.chapter.id, self.request.source_quality)
+        except SourceError as error:
+            self._silent = self._silent + 1 if isinstance(error, SourceDown) else 0
+            fetched.failure = failure(error)
+            self.meter.chapter_opened(place, fetched.chapter.label, 0)
+            await self._settle(fetched)
+        else:
+            self._silent = 0
+            self._folders[place].note_total(len(pages))
+            self._open(place, len(pages), kept)
+            await self._queue_pages(place, pages)
+
+    def _open(self, place: int, total: int, there: dict[int, PageFile], *, shared: bool = False) -> None:
+        """The chapter has so many pages, and these of them are there."""
+        fetched = self.chapters[place]
         fetched.total = total
-        fetched.wanted = wanted or range(1, total + 1)
-        self._meter.chapter_opened(place, fetched.chapter.label, len(fetched.wanted))
+        fetched.wanted = self.request.only.get(fetched.chapter.id) or range(1, total + 1)
+        self.meter.chapter_opened(place, fetched.chapter.label, len(fetched.wanted))
         for number in fetched.wanted:
-            if number in kept:
-                fetched.pages[number] = kept[number]
-                self._meter.page_kept(place, kept[number].stat().st_size)
+            if page := there.get(number):
+                fetched.pages[number] = page
+                (self.meter.page_found if shared else self.meter.page_kept)(place, page.size)
 
-    async def _queue_pages(self, place: int, fetched: Fetched, pages: Sequence[Page]) -> None:
-        for number in fetched.wanted:
+    async def _queue_pages(self, place: int, pages: Sequence[Page]) -> None:
+        fetched = self.chapters[place]
+        for number in [number for number in fetched.wanted if number not in fetched.pages]:
             if number > len(pages):
                 fetched.failures[number] = Failure(code=PageGone.code)
-                self._meter.page_missing(place)
-            elif number not in fetched.pages:
+                self.meter.page_missing(place)
+            else:
                 await self._queue.put(_Task(place, number, pages[number - 1]))
+        await self._settle_if_done(fetched)
 
     async def _work(self) -> None:
         while task := await self._queue.get():
-            fetched = self._fetched[task.place]
+            fetched = self.chapters[task.place]
             try:
-                path = await self._fetch_page(task)
+                page = await self._fetch_page(task)
             except PageError as error:
                 fetched.failures[task.number] = failure(error)
-                self._meter.page_missing(task.place)
+                self.meter.page_missing(task.place)
             else:
-                fetched.pages[task.number] = path
-                self._meter.page_arrived(task.place, path.stat().st_size)
+                fetched.pages[task.number] = page
+                self.meter.page_arrived(task.place, page.size)
+            await self._settle_if_done(fetched)
 
-    async def _fetch_page(self, task: _Task) -> Path:
-        part = self._folder.page_part(task.place, task.number)
+    async def _settle_if_done(self, fetched: Fetched) -> None:
+        if len(fetched.pages) + len(fetched.failures) >= len(fetched.wanted) and not fetched.settled.is_set():
+            await self._settle(fetched)
+
+    async def _settle(self, fetched: Fetched) -> None:
+        fetched.settled.set()
+        if self.share is None:
+            return
+        if fetched.total and len(fetched.pages) == fetched.total:
+            self.share.hand_on(fetched.chapter, fetched.in_order)
+        else:
+            await self.share.release(fetched.chapter)
+
+    async def _fetch_page(self, task: _Task) -> PageFile:
+        async for attempt in stamina.retry_context(wait_before_retry, PAGE_ATTEMPTS, PAGE_TIMEOUT, 0.5, 20.0):
+            with attempt:
+                return await self._read_page(task)
+        raise PageGone  # not reached: the last attempt returns or raises
+
+    async def _read_page(self, task: _Task) -> PageFile:
+        # In the event loop, as a thread for each page costs more than it spares: together about a millisecond.
+        incoming = self._folders[task.place].incoming(task.number, self.max_bytes)
         try:
-            async for attempt in stamina.retry_context(wait_before_retry, PAGE_ATTEMPTS, PAGE_TIMEOUT, 0.5, 20.0):
-                with attempt:
-                    await self._stream(task.page, part)
-                    suffix = await asyncio.to_thread(_settle, part)
-            return part.rename(self._folder.page(task.place, task.number, suffix))
-        finally:
-            part.unlink(missing_ok=True)
-
-    async def _stream(self, page: Page, part: Path) -> None:
-        size = 0
-        with part.open("wb") as file:
-            async with aclosing(self._source.read(page)) as chunks:
+            async with aclosing(self.source.read(task.page)) as chunks:
                 async for chunk in chunks:
-                    size += len(chunk)
-                    if size > self._max_bytes:
-                        raise PageTooLarge(f"more than {self._max_bytes} bytes")
-                    file.write(chunk)
+                    incoming.add(chunk)
+            return incoming.finish()
+        finally:
+            incoming.discard()
 
 
 async def _cancel_when(event: asyncio.Event, task: asyncio.Task[None]) -> None:
     await event.wait()
     task.cancel()
-
-
-def _settle(part: Path) -> str:
-    # On disk before it gets its name: a page found there later is whole, whatever ended the machine in between.
-    suffix = check_image(part)
-    with part.open("rb") as file:
-        os.fsync(file.fileno())
-    return suffix
 
 
 def failure(error: ManhwaError) -> Failure:

@@ -1,8 +1,10 @@
 """Removes what jobs leave on disk: at once when a job's files were collected, by a sweep what dead processes left."""
 
+import asyncio
 import logging
 import time
 
+from tasks.cache import ChapterCache
 from tasks.dispatch import open_dispatch
 from tasks.jobs.job import Job, JobState
 from tasks.jobs.store import JobStore
@@ -35,8 +37,12 @@ async def clean_up(job_id: str, settings: TaskSettings) -> None:
 
 
 async def sweep(settings: TaskSettings) -> int:
-    """Remove every folder that no live job needs; how many went. Lost jobs are sent again, should no bot be there to do it."""
+    """Remove every folder that no live job needs; how many went. Lost jobs are sent again, should no bot be there to do it.
+
+    The cache of chapters shrinks to its limit.
+    """
     workspace = Workspace(settings)
+    await asyncio.to_thread(ChapterCache(workspace.chapters, settings.cache_limit_mb * 1_000_000).shrink)
     async with open_redis(settings.redis_url) as redis:
         store = JobStore(redis)
         async with open_dispatch(settings, store) as dispatch:

@@ -162,6 +162,8 @@ def _split(value: object) -> object:
 
 
 SplitField = Annotated[Split, BeforeValidator(_split)]
+WRITTEN = 2
+"""Version of what is made of a request: raised when the same one gives other bytes, so that older files are not sent for it."""
 DEFAULT_WIDTH = 1200
 """Pixels of smaller pages."""
 
@@ -197,4 +199,4 @@ class DownloadRequest(Value):
 
     @property
     def key(self) -> str:
-        return hashlib.sha256(self.model_dump_json().encode()).hexdigest()[:32]
+        return hashlib.sha256(f"{WRITTEN}{self.model_dump_json()}".encode()).hexdigest()[:32]

@@ -3,8 +3,9 @@
 import asyncio
 import socket
 import ssl
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Mapping
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from dataclasses import dataclass
 from functools import cache
 from ipaddress import IPv4Address, IPv6Address, IPv6Network, ip_address
 from typing import Any
@@ -17,7 +18,7 @@ from redis.backoff import ExponentialWithJitterBackoff
 from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import TimeoutError as RedisTimeoutError
 
-from tasks.transport import Address, Transport
+from tasks.transport import Address, Streamed, Transport
 
 REDIS_RETRIES = 40
 """With waits of up to 1 s: about 35 s of a restarting server are sat out before a command fails."""
@@ -26,8 +27,10 @@ REDIS_TIMEOUT = 30.0
 """Seconds for one command; longer than any blocking read we make."""
 
 USER_AGENT = "ManhwaDownloader/0.1 (Telegram bot; self-hosted)"
-CONNECTIONS = 16
-"""At most, of each of the two clients of a process."""
+AS_IT_IS = {"User-Agent": USER_AGENT, "Accept-Encoding": "identity"}
+"""What goes with a request for a page: pictures do not get smaller any more."""
+CONNECTIONS = 20
+"""At most, of each of the two ways of a process."""
 SOURCE_TIMEOUT = httpx.Timeout(30.0, connect=10.0)
 """Seconds; a scraper behind Consumet may take long for one answer, and has no timeout of its own."""
 
@@ -62,25 +65,46 @@ class _Cancellable(AbstractConnection):
             raise asyncio.CancelledError
 
 
+Origin = tuple[bytes, bytes, int | None]
+
+
+@dataclass(frozen=True)
+class _Way:
+    """How some addresses are reached: with a client, and for what is large by the transport below it."""
+
+    client: httpx.AsyncClient
+    transport: Transport
+    redirects: int
+
+
 class Web:
-    """HTTP for the sources: one client for the addresses the operator configured, one for all others.
+    """HTTP for the sources: one way to the addresses the operator configured, one to all others.
 
     Only the operator's own origins may be private; every other connection is refused unless its address is public, checked
     at connect time and so for every redirect as well.
     """
 
-    def __init__(self, trusted: httpx.AsyncClient, guarded: httpx.AsyncClient, origins: frozenset[httpx.URL]) -> None:
+    def __init__(self, trusted: _Way, guarded: _Way, timeout: httpx.Timeout, origins: frozenset[Origin]) -> None:
         self._trusted = trusted
         self._guarded = guarded
+        self._timeout = timeout
         self._origins = origins
 
     def client_for(self, url: httpx.URL) -> httpx.AsyncClient:
+        return self._way(url).client
+
+    def get(self, url: httpx.URL, headers: Mapping[str, str]) -> AbstractAsyncContextManager[Streamed]:
+        """A large answer, as a stream. Raises what httpx does, and `PrivateAddress`."""
+        way = self._way(url)
+        return way.transport.get(str(url), {**AS_IT_IS, **headers}, self._timeout, way.redirects)
+
+    def _way(self, url: httpx.URL) -> _Way:
         return self._trusted if origin(url) in self._origins else self._guarded
 
 
-def origin(url: httpx.URL) -> httpx.URL:
+def origin(url: httpx.URL) -> Origin:
     """Scheme, host and port alone."""
-    return url.copy_with(raw_path=b"/", fragment=None, username=None, password=None)
+    return url.raw_scheme, url.raw_host, url.port
 
 
 class PrivateAddress(Exception):
@@ -116,15 +140,20 @@ def _tls() -> ssl.SSLContext:
 @asynccontextmanager
 async def open_web(*configured: str) -> AsyncIterator[Web]:
     """HTTP clients; `configured` are the operator's own addresses, which may be private. Empty ones are passed over."""
-    headers = {"User-Agent": USER_AGENT}
     async with (
-        httpx.AsyncClient(headers=headers, timeout=SOURCE_TIMEOUT, transport=Transport(CONNECTIONS, _tls())) as trusted,
-        httpx.AsyncClient(
-            headers=headers,
-            timeout=SOURCE_TIMEOUT,
-            transport=Transport(CONNECTIONS, _tls(), _public_only),
-            follow_redirects=True,
-            max_redirects=3,
-        ) as guarded,
+        _way(Transport(CONNECTIONS, _tls()), 0) as trusted,
+        _way(Transport(CONNECTIONS, _tls(), _public_only), 3) as guarded,
     ):
-        yield Web(trusted, guarded, frozenset(origin(httpx.URL(url)) for url in configured if url))
+        yield Web(trusted, guarded, SOURCE_TIMEOUT, frozenset(origin(httpx.URL(url)) for url in configured if url))
+
+
+@asynccontextmanager
+async def _way(transport: Transport, redirects: int) -> AsyncIterator[_Way]:
+    async with httpx.AsyncClient(
+        headers={"User-Agent": USER_AGENT},
+        timeout=SOURCE_TIMEOUT,
+        transport=transport,
+        follow_redirects=redirects > 0,
+        max_redirects=redirects,
+    ) as client:
+        yield _Way(client, transport, redirects)

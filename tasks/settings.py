@@ -156,6 +156,7 @@ class TaskSettings(BaseSettings):
     library_dir: LibraryDir = None
     opds_catalogs: Catalogs = ()
     data_dir: Path = Path("data")
+    cache_limit_mb: int = Field(default=5000, ge=0)
     download_concurrency: int = Field(default=8, ge=1, le=16)
     source_rate_limit: int = Field(default=5, ge=1, le=1000)
     max_chapters_per_job: int = Field(default=200, ge=1)

@@ -6,8 +6,9 @@ aiohttp's errors through.
 
 import socket
 import ssl
-from collections.abc import AsyncIterator, Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping
+from contextlib import asynccontextmanager, contextmanager
+from dataclasses import dataclass
 from typing import Any
 
 import aiohttp
@@ -16,7 +17,8 @@ from yarl import URL
 
 Address = tuple[int, int, int, str, tuple[Any, ...]]
 """Where to connect to, as `socket.getaddrinfo` tells it."""
-ERRORS: tuple[tuple[type[Exception], type[httpx.TransportError]], ...] = (
+ERRORS: tuple[tuple[type[Exception], type[httpx.RequestError]], ...] = (
+    (aiohttp.TooManyRedirects, httpx.TooManyRedirects),
     (aiohttp.ConnectionTimeoutError, httpx.ConnectTimeout),
     (aiohttp.ServerTimeoutError, httpx.ReadTimeout),
     (aiohttp.InvalidURL, httpx.UnsupportedProtocol),
@@ -37,14 +39,34 @@ def _errors_of_httpx() -> Iterator[None]:
         raise ours(type(error).__name__) from error
 
 
+async def _raw(answer: aiohttp.ClientResponse) -> AsyncIterator[bytes]:
+    with _errors_of_httpx():
+        async for chunk in answer.content.iter_any():
+            yield chunk
+
+
+def _chunks(answer: aiohttp.ClientResponse) -> AsyncIterator[bytes]:
+    """The body, decoded where the server packed it though it was asked not to."""
+    if answer.headers.get("Content-Encoding", "identity") == "identity":
+        return _raw(answer)
+    return httpx.Response(answer.status, headers=answer.raw_headers, stream=_Body(answer)).aiter_bytes()
+
+
+@dataclass(frozen=True)
+class Streamed:
+    """An answer whose body comes in `chunks`, which raise httpx's errors."""
+
+    status: int
+    headers: Mapping[str, str]
+    chunks: AsyncIterator[bytes]
+
+
 class _Body(httpx.AsyncByteStream):
     def __init__(self, answer: aiohttp.ClientResponse) -> None:
         self._answer = answer
 
-    async def __aiter__(self) -> AsyncIterator[bytes]:
-        with _errors_of_httpx():
-            async for chunk in self._answer.content.iter_any():
-                yield chunk
+    def __aiter__(self) -> AsyncIterator[bytes]:
+        return _raw(self._answer)
 
     async def aclose(self) -> None:
         # One that was not read to its end takes its connection with it.
@@ -61,25 +83,46 @@ class Transport(httpx.AsyncBaseTransport):
         self._session: aiohttp.ClientSession | None = None
 
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
+        answer = await self._send(
+            request.method,
+            str(request.url),
+            request.extensions["timeout"],
+            headers=[(name.decode(), value.decode()) for name, value in request.headers.raw],
+            data=await request.aread() or None,
+            allow_redirects=False,
+        )
+        return httpx.Response(answer.status, headers=answer.raw_headers, stream=_Body(answer))
+
+    @asynccontextmanager
+    async def get(
+        self, url: str, headers: Mapping[str, str], patience: httpx.Timeout, redirects: int
+    ) -> AsyncIterator[Streamed]:
+        """What a GET answers after so many redirects at most. Past httpx, whose way there costs as much as all the rest."""
+        following = {"allow_redirects": redirects > 0, "max_redirects": redirects + 1}
+        answer = await self._send("GET", url, patience.as_dict(), headers=headers, **following)
+        try:
+            yield Streamed(answer.status, answer.headers, _chunks(answer))
+        finally:
+            answer.release()
+
+    async def _send(
+        self, method: str, url: str, seconds: Mapping[str, float | None], **more: Any
+    ) -> aiohttp.ClientResponse:
         if self._session is None:
             self._session = aiohttp.ClientSession(
                 connector=aiohttp.TCPConnector(**self._connector),
                 cookie_jar=aiohttp.DummyCookieJar(),
                 auto_decompress=False,
             )
-        seconds = request.extensions["timeout"]
         with _errors_of_httpx():
-            answer = await self._session.request(
-                request.method,
-                URL(str(request.url), encoded=True),
-                headers=[(name.decode(), value.decode()) for name, value in request.headers.raw],
-                data=await request.aread() or None,
-                allow_redirects=False,
+            return await self._session.request(
+                method,
+                URL(url, encoded=True),
                 timeout=aiohttp.ClientTimeout(
                     connect=seconds["pool"], sock_connect=seconds["connect"], sock_read=seconds["read"]
                 ),
+                **more,
             )
-        return httpx.Response(answer.status, headers=answer.raw_headers, stream=_Body(answer))
 
     async def aclose(self) -> None:
         if self._session:

@@ -1,9 +1,11 @@
-"""Every path below `DATA_DIR/jobs`: one folder for each job, and nothing of a job outside it.
+"""Every path below `DATA_DIR/jobs` and `DATA_DIR/chapters`: one folder for each job, and nothing of a job outside it.
 
-<job id>/pages/<chapter place>/<page>.<type>     whole, checked pages; anything ending in .part is not
-<job id>/pages/<chapter place>/count             how many pages the chapter has, once its source has said so
+<job id>/pages/<chapter place>/                  whole, checked pages, see page_folder.py; anything ending in .part is not
 <job id>/made/<step>/<chapter place>/<page>[-<piece>].<type>   pages in another form; made again when another worker packs
 <job id>/files/<name>.zip                        finished archives
+
+Below `chapters`, for all jobs:
+<key>/                                           a whole chapter, see cache.py; a folder ending in .part is not, or not any more
 """
 
 import re
@@ -13,6 +15,7 @@ from pathlib import Path
 
 from pathvalidate import sanitize_filename
 
+from tasks.page_folder import PageFolder
 from tasks.settings import TaskSettings
 
 JOB_ID = re.compile(r"[0-9a-f]{16}")
@@ -37,28 +40,9 @@ class JobFolder:
     path: Path
     fence: int
 
-    def pages_of(self, chapter: int) -> Path:
-        """Where the pages of the chapter at that place of the request are; made if it is not there."""
-        folder = self.path / "pages" / f"{chapter:04}"
-        folder.mkdir(parents=True, exist_ok=True)
-        return folder
-
-    def kept_pages(self, chapter: int) -> dict[int, Path]:
-        """Whole pages of that chapter on disk, by their number."""
-        found = sorted(self.pages_of(chapter).iterdir())
-        return {int(page.stem): page for page in found if page.stem.isdigit()}
-
-    def page_count(self, chapter: int) -> int | None:
-        """How many pages that chapter has, if an earlier attempt was told."""
-        try:
-            return int((self.pages_of(chapter) / "count").read_text())
-        except (FileNotFoundError, ValueError):
-            return None
-
-    def note_page_count(self, chapter: int, count: int) -> None:
-        part = self.pages_of(chapter) / f"count.{self.fence}.part"
-        part.write_text(str(count))
-        part.rename(self.pages_of(chapter) / "count")
+    def pages_of(self, chapter: int) -> PageFolder:
+        """Where the pages of the chapter at that place of the request are."""
+        return PageFolder(self.path / "pages" / f"{chapter:04}", self.fence)
 
     def size(self) -> int:
         """Bytes that are there already."""
@@ -68,12 +52,6 @@ class JobFolder:
         """Remove what earlier attempts had not finished."""
         for part in self.path.rglob("*.part"):
             part.unlink(missing_ok=True)
-
-    def page_part(self, chapter: int, page: int) -> Path:
-        return self.pages_of(chapter) / f"{page:04}.{self.fence}.part"
-
-    def page(self, chapter: int, page: int, suffix: str) -> Path:
-        return self.pages_of(chapter) / f"{page:04}.{suffix}"
 
     def made_page(self, step: str, chapter: int, page: int, piece: int = 0) -> Path:
         """Where the page belongs in the form that this step of packing gives it; the suffix is the step's to choose."""
@@ -104,6 +82,7 @@ class Workspace:
 
     def __init__(self, settings: TaskSettings) -> None:
         self._jobs = settings.data_path / "jobs"
+        self.chapters = settings.data_path / "chapters"
 
     def folder(self, job_id: str, fence: int = 0) -> JobFolder:
         """The job's folder, which need not exist yet. Raises `ValueError` for what is no job id."""

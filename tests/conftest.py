@@ -171,7 +171,8 @@ def settings(session_settings: BotSettings) -> BotSettings:
             for key in redis.scan_iter("LIMITS*manhwa*", count=1000):
                 redis.delete(key)
             redis.delete("downloads", "cleanup")
-    shutil.rmtree(session_settings.data_dir / "jobs", ignore_errors=True)
+    for folder in ("jobs", "chapters"):
+        shutil.rmtree(session_settings.data_dir / folder, ignore_errors=True)
     return session_settings
 
 

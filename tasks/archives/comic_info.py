@@ -1,5 +1,6 @@
 """`ComicInfo.xml`, version 2.0 of the Anansi Project's schema: what comic readers show of a CBZ."""
 
+import io
 from xml.etree import ElementTree as ET
 
 from PIL import Image
@@ -42,7 +43,7 @@ def comic_info(request: DownloadRequest, part: Part) -> bytes:
 
 def _page(place: int, page: PageFile) -> dict[str, str]:
     """What is said of the page at that place, from 0: its size, and whether it is a spread."""
-    with Image.open(page.path) as image:
+    with Image.open(io.BytesIO(page.read())) as image:
         width, height = image.size
     said = {"Image": str(place), "ImageSize": str(page.size), "ImageWidth": str(width), "ImageHeight": str(height)}
     return said | ({"DoublePage": "true"} if width > height else {})

@@ -64,7 +64,7 @@ class _Leaf:
 
     @property
     def image(self) -> str:
-        return f"images/{self.number:05}{self.page.path.suffix}"
+        return f"images/{self.number:05}{self.page.suffix}"
 
     @property
     def document(self) -> str:
@@ -91,7 +91,7 @@ def write_epub(archive: Archive, unfinished: Path, file: Path, checkpoint: Check
         _write_text(target, "nav.xhtml", _nav(archive, starts))
         _write_text(target, "content.opf", _package(archive, leaves))
         _write_text(target, MANIFEST, manifest(archive, chapters))
-    validate(unfinished, checkpoint)
+    validate(unfinished, target.infolist())
     unfinished.rename(file)
 
 
@@ -115,7 +115,7 @@ def _package(archive: Archive, leaves: list[_Leaf]) -> str:
     items, spine = [], []
     for leaf in leaves:
         cover = ' properties="cover-image"' if leaf.number == 1 else ""
-        kind = TYPES[leaf.page.path.suffix]
+        kind = TYPES[leaf.page.suffix]
         items.append(f'<item id="i{leaf.number}" href="{leaf.image}" media-type="{kind}"{cover}/>')
         items.append(f'<item id="p{leaf.number}" href="{leaf.document}" media-type="application/xhtml+xml"/>')
         spine.append(f'<itemref idref="p{leaf.number}"/>')

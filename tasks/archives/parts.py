@@ -1,12 +1,14 @@
 """Which pages go into which file, when one file may not be larger than the chat takes."""
 
-from collections.abc import Iterable, Sequence
+import hashlib
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 from tasks.models import Chapter, Split
 
+CHUNK = 1 << 20
 ENTRY_OVERHEAD = 2000
 """Bytes an archive spends on a page besides the page: headers with its name, its lines of manifest and contents."""
 ARCHIVE_OVERHEAD = 20_000
@@ -15,17 +17,56 @@ ARCHIVE_OVERHEAD = 20_000
 
 @dataclass(frozen=True)
 class PageFile:
-    """A whole page on disk, or a `piece` of one, from 1: its number in the chapter, from 1, and its size in bytes."""
+    """A whole page on disk, or a `piece` of one, from 1: its number in the chapter, from 1, and where its bytes are.
+
+    Those are `size` bytes at `offset` of the file, with that digest; `suffix` says of what type they are, such as ".jpg".
+    """
 
     number: int
     path: Path
     size: int
+    sha256: str
+    suffix: str
+    offset: int = 0
     piece: int = 0
+
+    @classmethod
+    def of(cls, number: int, path: Path, piece: int = 0) -> Self:
+        """The page that is all of that file, which is read."""
+        with path.open("rb") as file:
+            digest = hashlib.file_digest(file, "sha256").hexdigest()
+            return cls(number, path, file.tell(), digest, path.suffix, piece=piece)
+
+    def chunks(self) -> Iterator[bytes]:
+        """Its bytes, at most `CHUNK` at a time. Raises `OSError`, also where there are too few."""
+        left = self.size
+        with self.path.open("rb") as file:
+            file.seek(self.offset)
+            while left:
+                chunk = file.read(min(CHUNK, left))
+                if not chunk:
+                    raise OSError(f"{self.path.name} is too short for page {self.number}")
+                left -= len(chunk)
+                yield chunk
+
+    def read(self) -> bytes:
+        """All of it at once."""
+        return b"".join(self.chunks())
+
+    def is_as_told(self) -> bool:
+        """Whether its bytes are there and have that digest."""
+        digest = hashlib.sha256()
+        try:
+            for chunk in self.chunks():
+                digest.update(chunk)
+        except OSError:
+            return False
+        return digest.hexdigest() == self.sha256
 
     def name(self, digits: int) -> str:
         """What it is called in an archive; names sort as they are read."""
         piece = f"-{self.piece:02}" if self.piece else ""
-        return f"{self.number:0{digits}}{piece}{self.path.suffix}"
+        return f"{self.number:0{digits}}{piece}{self.suffix}"
 
 
 @dataclass(frozen=True)
@@ -73,25 +114,42 @@ class Part:
 
 
 def plan(chapters: Iterable[ChapterPages], limit: int, split: Split = Split.ALL) -> list[Part]:
-    """Deal chapters out to as few files of at most `limit` bytes as their order, and `split`, allow.
+    """All parts of these chapters; see `Planner`."""
+    planner = Planner(limit, split)
+    for chapter in chapters:
+        planner.add(chapter)
+    return planner.parts
+
+
+class Planner:
+    """Deals chapters out to as few files of at most `limit` bytes as their order, and `split`, allow.
 
     A chapter is cut only where it does not fit into a file of its own. Sizes are those of stored, uncompressed pages. A
     page larger than `limit` would make a file that is larger too: the download refuses such pages.
     """
-    parts: list[Part] = []
-    room = 0
-    before: Chapter | None = None
-    for whole in chapters:
-        room = room if before is None or _together(before, whole.chapter, split) else 0
-        before = whole.chapter
-        for piece in _pieces(whole, limit - ARCHIVE_OVERHEAD):
-            size = _size(piece.pages)
-            if not parts or size > room:
-                parts.append(Part())
-                room = limit - ARCHIVE_OVERHEAD
-            parts[-1].chapters.append(piece)
-            room -= size
-    return parts
+
+    def __init__(self, limit: int, split: Split) -> None:
+        self._limit = limit - ARCHIVE_OVERHEAD
+        self._split = split
+        self._room = 0
+        self._before: Chapter | None = None
+        self.parts: list[Part] = []
+
+    def add(self, whole: ChapterPages) -> list[tuple[int, ChapterPages]]:
+        """Where the next chapter went: it, or the pieces it was cut into, with the places of the parts they are in now."""
+        if self._before and not _together(self._before, whole.chapter, self._split):
+            self._room = 0
+        self._before = whole.chapter
+        return [(self._part_for(piece), piece) for piece in _pieces(whole, self._limit)]
+
+    def _part_for(self, piece: ChapterPages) -> int:
+        size = _size(piece.pages)
+        if not self.parts or size > self._room:
+            self.parts.append(Part())
+            self._room = self._limit
+        self._room -= size
+        self.parts[-1].chapters.append(piece)
+        return len(self.parts) - 1
 
 
 def _together(before: Chapter, chapter: Chapter, split: Split) -> bool:

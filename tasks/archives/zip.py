@@ -3,7 +3,6 @@
 A CBZ is the same with a `ComicInfo.xml`, which comic readers look for.
 """
 
-import hashlib
 import json
 import os
 import zipfile
@@ -17,7 +16,6 @@ from tasks.archives.parts import ChapterPages, PageFile, Part
 from tasks.jobs.job import Missing
 from tasks.models import ArchiveFormat, DownloadRequest
 
-CHUNK = 1 << 20
 MANIFEST = "manifest.json"
 COMIC_INFO = "ComicInfo.xml"
 Checkpoint = Callable[[], None]
@@ -37,18 +35,43 @@ class Archive:
     total: int
 
 
-def write_zip(archive: Archive, unfinished: Path, file: Path, checkpoint: Checkpoint) -> None:
-    """Write the archive to `unfinished`, read it back, and rename it to `file`.
+class GrowingZip:
+    """An archive at `unfinished` that takes chapters one by one, as they come.
 
-    Blocks for as long as it takes: call it in a thread, and raise something in `checkpoint` to end it. Raises `OSError`.
+    Blocks for as long as it takes: use it in threads, one after the other, and raise something in `checkpoint` to end it.
+    Everything raises `OSError`.
     """
-    with zipfile.ZipFile(unfinished, "w", zipfile.ZIP_STORED) as target:
-        chapters = [_write_chapter(target, chapter, checkpoint) for chapter in archive.part.chapters]
-        target.writestr(entry(MANIFEST), manifest(archive, chapters))
+
+    def __init__(self, unfinished: Path) -> None:
+        self._unfinished = unfinished
+        self._file = unfinished.open("wb")
+        self._target = zipfile.ZipFile(self._file, "w", zipfile.ZIP_STORED)
+        self._chapters: list[dict[str, Any]] = []
+
+    def add(self, chapter: ChapterPages, checkpoint: Checkpoint) -> None:
+        """Write the pages of the next chapter."""
+        digits = max(3, len(str(chapter.total)))
+        names = [f"{chapter.folder}/{page.name(digits)}" for page in chapter.pages]
+        pages = zip(names, chapter.pages, strict=True)
+        self._chapters.append(chapter.told([write_page(self._target, name, page, checkpoint) for name, page in pages]))
+        # Now, while other pages are still on their way, or all of it would have to be waited for at the end.
+        self._file.flush()
+        os.fsync(self._file.fileno())
+
+    def finish(self, archive: Archive, file: Path) -> None:
+        """Write what the archive says of itself, look whether all of it is there, and rename it to `file`."""
+        self._target.writestr(entry(MANIFEST), manifest(archive, self._chapters))
         if archive.request.format is ArchiveFormat.CBZ:
-            target.writestr(entry(COMIC_INFO), comic_info(archive.request, archive.part))
-    validate(unfinished, checkpoint)
-    unfinished.rename(file)
+            self._target.writestr(entry(COMIC_INFO), comic_info(archive.request, archive.part))
+        written = self._target.infolist()
+        self.close()
+        validate(self._unfinished, written)
+        self._unfinished.rename(file)
+
+    def close(self) -> None:
+        """Leave it as it is."""
+        self._target.close()
+        self._file.close()
 
 
 def entry(name: str) -> zipfile.ZipInfo:
@@ -59,23 +82,15 @@ def entry(name: str) -> zipfile.ZipInfo:
     return entry
 
 
-def _write_chapter(archive: zipfile.ZipFile, chapter: ChapterPages, checkpoint: Checkpoint) -> dict[str, Any]:
-    digits = max(3, len(str(chapter.total)))
-    files = [write_page(archive, f"{chapter.folder}/{page.name(digits)}", page, checkpoint) for page in chapter.pages]
-    return chapter.told(files)
-
-
 def write_page(archive: zipfile.ZipFile, name: str, page: PageFile, checkpoint: Checkpoint) -> dict[str, Any]:
     """Write the page's bytes as they are; what the manifest says of it."""
-    digest = hashlib.sha256()
     info = entry(name)
     info.file_size = page.size  # lets zipfile choose ZIP64 for what is that large
-    with page.path.open("rb") as source, archive.open(info, "w") as target:
-        while chunk := source.read(CHUNK):
+    with archive.open(info, "w") as target:
+        for chunk in page.chunks():
             checkpoint()
-            digest.update(chunk)
             target.write(chunk)
-    return {"name": name, "size": page.size, "sha256": digest.hexdigest()}
+    return {"name": name, "size": page.size, "sha256": page.sha256}
 
 
 def manifest(archive: Archive, chapters: Sequence[dict[str, Any]]) -> str:
@@ -96,25 +111,18 @@ def manifest(archive: Archive, chapters: Sequence[dict[str, Any]]) -> str:
 
 def file_entries(chapter: ChapterPages) -> dict[str, Any]:
     """What the manifest says of a chapter whose pages have no names in the file."""
-    return chapter.told(
-        [{"number": page.number, "size": page.size, "sha256": _digest(page.path)} for page in chapter.pages]
-    )
+    return chapter.told([{"number": page.number, "size": page.size, "sha256": page.sha256} for page in chapter.pages])
 
 
-def _digest(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
-
-
-def validate(path: Path, checkpoint: Checkpoint) -> None:
-    """Read every entry, so that its checksum is compared, and see the file to the disk. Raises `OSError`."""
-    with zipfile.ZipFile(path) as archive:
-        for name in archive.namelist():
-            try:
-                with archive.open(name) as entry:
-                    while entry.read(CHUNK):
-                        checkpoint()
-            except zipfile.BadZipFile as error:
-                raise OSError(f"{name} can't be read back from {path.name}") from error
+def validate(path: Path, written: Sequence[zipfile.ZipInfo]) -> None:
+    """See the archive to the disk, and that its contents list what was written. Raises `OSError`."""
     with path.open("rb") as file:
         os.fsync(file.fileno())
+        try:
+            found = zipfile.ZipFile(file).infolist()
+        except zipfile.BadZipFile as error:
+            raise OSError(f"{path.name} can't be read back") from error
+    if [(one.filename, one.file_size, one.CRC) for one in found] != [
+        (one.filename, one.file_size, one.CRC) for one in written
+    ]:
+        raise OSError(f"{path.name} does not hold what was written")

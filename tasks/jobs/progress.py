@@ -32,10 +32,14 @@ class Meter:
 
     def page_kept(self, chapter: int, size: int) -> None:
         """An earlier attempt left this page on disk."""
+        self.page_found(chapter, size)
+        self._resumed_at += 1
+
+    def page_found(self, chapter: int, size: int) -> None:
+        """This page was on disk, as another job had it."""
         self._settled[chapter] += 1
         self._pages_done += 1
         self._bytes += size
-        self._resumed_at += 1
         self._share_before = self._share()
 
     def page_arrived(self, chapter: int, size: int) -> None:

@@ -119,6 +119,7 @@ class Consumet:
     """One provider of a Consumet API as a source."""
 
     has_smaller = False
+    is_local = False
 
     def __init__(self, http: SourceHttp, base_url: str, provider: Provider) -> None:
         self._http = http

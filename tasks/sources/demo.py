@@ -22,6 +22,7 @@ class Demo:
 
     number = 30
     has_smaller = False
+    is_local = True
     name = "demo"
 
     async def search(self, query: str, page: int = 1, filters: Filters = NO_FILTERS, /) -> SearchPage:

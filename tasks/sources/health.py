@@ -123,6 +123,10 @@ class Watched:
     def has_smaller(self) -> bool:
         return self._source.has_smaller
 
+    @property
+    def is_local(self) -> bool:
+        return self._source.is_local
+
     async def search(self, query: str, page: int = 1, filters: Filters = NO_FILTERS, /) -> SearchPage:
         if pause := await self._health.pause(self.name):
             raise SourcePaused(source=self.name, seconds=pause)

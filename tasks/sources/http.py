@@ -27,6 +27,7 @@ from tasks.errors import (
 from tasks.models import Page
 from tasks.resources import PrivateAddress, Web
 from tasks.sources.pace import LONGEST_WAIT, HostShut, Pace
+from tasks.transport import Streamed
 
 ATTEMPTS = 3
 ALL_ATTEMPTS_SECONDS = 60.0
@@ -144,7 +145,7 @@ class SourceHttp:
 
     async def _overloaded(self, answer: httpx.Response, where: str, usual: float | None) -> SourceError:
         """The error for it; all others stay away from there for as long as it asks."""
-        wait = retry_after(answer)
+        wait = retry_after(answer.headers)
         wait = usual if wait is None else wait
         if wait is not None:
             await self._pace.shut(where, wait)
@@ -155,7 +156,7 @@ class SourceHttp:
         return error
 
     async def read(
-        self, page: Page, seen: Callable[[httpx.Headers], None] = lambda _: None
+        self, page: Page, seen: Callable[[Mapping[str, str]], None] = lambda _: None
     ) -> AsyncGenerator[bytes, None]:
         """The page's bytes, one attempt; see `Source.read`. Redirects are followed to public addresses only.
 
@@ -163,11 +164,11 @@ class SourceHttp:
         """
         url = self._page_url(page.address)
         try:
-            async with self._web.client_for(url).stream("GET", url, headers=page.headers) as answer:
+            async with self._web.get(url, page.headers) as answer:
                 seen(answer.headers)
                 self._check_status(answer)
                 size = 0
-                async for chunk in answer.aiter_bytes():
+                async for chunk in answer.chunks:
                     size += len(chunk)
                     if size > MAX_PAGE_BYTES:
                         raise PageTooLarge(source=self._source)
@@ -190,15 +191,15 @@ class SourceHttp:
             raise PageForbidden(source=self._source)
         return url
 
-    def _check_status(self, answer: httpx.Response) -> None:
-        if answer.is_success:
+    def _check_status(self, answer: Streamed) -> None:
+        if httpx.codes.is_success(answer.status):
             return
-        if answer.status_code >= 500 or answer.status_code in OVERLOADED:
-            error = PageUnreachable(source=self._source, status=answer.status_code)
-            wait = retry_after(answer)
+        if answer.status >= 500 or answer.status in OVERLOADED:
+            error = PageUnreachable(source=self._source, status=answer.status)
+            wait = retry_after(answer.headers)
             error.retry_after = None if wait is None else min(wait, LONGEST_WAIT)
             raise error
-        raise PageGone(source=self._source, status=answer.status_code)
+        raise PageGone(source=self._source, status=answer.status)
 
 
 def wait_before_retry(error: Exception) -> bool | float:
@@ -208,9 +209,12 @@ def wait_before_retry(error: Exception) -> bool | float:
     return error.retry_after if error.retry_after is not None else True
 
 
-def retry_after(answer: httpx.Response) -> float | None:
-    """Seconds that the answer asks us to wait: a number of them, a date, or a time as MangaDex writes it; None = not said."""
-    value = (answer.headers.get("Retry-After") or answer.headers.get("X-RateLimit-Retry-After") or "").strip()
+def retry_after(headers: Mapping[str, str]) -> float | None:
+    """Seconds that an answer with these headers wants to be waited: a number of them, a date, or a time as MangaDex writes it.
+
+    None = not said.
+    """
+    value = (headers.get("Retry-After") or headers.get("X-RateLimit-Retry-After") or "").strip()
     if value.isascii() and value.isdecimal():
         seconds = float(value[:12])
         return max(seconds - time.time(), 0.0) if seconds >= A_TIMESTAMP else seconds

@@ -45,6 +45,7 @@ class Library:
     number = 20
     name = "library"
     has_smaller = False
+    is_local = True
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder.resolve()

@@ -8,7 +8,7 @@ import hashlib
 import logging
 import re
 import time
-from collections.abc import AsyncGenerator, AsyncIterator, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Mapping, Sequence
 from contextlib import aclosing, asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from typing import Any
@@ -93,7 +93,7 @@ class _Seen:
 
     started: float = field(default_factory=time.monotonic)
     size: int = 0
-    headers: httpx.Headers = field(default_factory=httpx.Headers)
+    headers: Mapping[str, str] = field(default_factory=dict)
 
     def report(self, url: str, *, success: bool) -> dict[str, Any]:
         return {
@@ -127,6 +127,7 @@ class MangaDex:
     number = 0
     name = "mangadex"
     has_smaller = True
+    is_local = False
 
     def __init__(self, http: SourceHttp, api: str, account: Account) -> None:
         self._http = http
@@ -266,7 +267,7 @@ class MangaDex:
         """The picture's bytes. Raises `PageError`, and `PageBroken` at the end where they are not what its name says."""
         digest = hashlib.sha256()
 
-        def note(headers: httpx.Headers) -> None:
+        def note(headers: Mapping[str, str]) -> None:
             seen.headers = headers
 
         async with aclosing(self._http.read(Page(address=url), note)) as chunks:

@@ -40,6 +40,7 @@ class Opds:
     """One catalog as a source."""
 
     has_smaller = False
+    is_local = False
 
     def __init__(self, http: SourceHttp, catalog: Catalog, number: int) -> None:
         parts = urlsplit(catalog.address.get_secret_value())

@@ -35,6 +35,10 @@ class Source(Protocol):
     def has_smaller(self) -> bool:
         """Whether it has smaller pages of its own; where it has none, they are made of the original ones."""
 
+    @property
+    def is_local(self) -> bool:
+        """Whether its pages come from this machine, where keeping them once more is of no use."""
+
     async def search(self, query: str, page: int = 1, filters: Filters = NO_FILTERS, /) -> SearchPage:
         """Find manga by title; pages count from 1. What it can't filter by is passed over."""
 

@@ -34,7 +34,7 @@ async def floor(url: str, chapters: int, folder: Path) -> Cost:
     addresses.write_text("\n".join(lines))
     before, started = resource.getrusage(resource.RUSAGE_CHILDREN), time.monotonic()
     fetch = f"curl -sS --parallel --parallel-immediate --parallel-max {CONNECTIONS} --create-dirs -K addresses"
-    await _run(f"{fetch} && zip -0 -q -r out.zip . -x addresses", folder)
+    await _run(f"{fetch} 2>/dev/null && zip -0 -q -r out.zip . -x addresses", folder)
     wall, after = time.monotonic() - started, resource.getrusage(resource.RUSAGE_CHILDREN)
     cpu = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
     return Cost(wall, cpu, sum(file.stat().st_size for file in folder.rglob("*.img")))

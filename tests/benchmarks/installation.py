@@ -1,8 +1,11 @@
 """An installation for benchmarks: its own Redis, real workers, jobs through the queue, and what the workers took for them."""
 
 import asyncio
+import hashlib
+import json
 import os
 import time
+import zipfile
 from collections.abc import AsyncIterator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
@@ -18,6 +21,7 @@ from tasks.jobs.job import Job
 from tasks.jobs.store import JobStore
 from tasks.models import Chapter, DownloadRequest
 from tasks.resources import open_redis
+from tasks.workspace import Workspace
 from tests.conftest import beside, children, environment_without_settings, process
 
 TICKS = os.sysconf("SC_CLK_TCK")
@@ -73,6 +77,22 @@ class Installation:
         if job.result is None:
             raise SystemExit(f"the job failed: {job.error}")
         return job
+
+    def check_pages(self, job: Job, sent: set[str]) -> None:
+        """Stop everything if a page in the job's archive is none of those with these digests."""
+        folder = Workspace(self.settings).folder(job.id)
+        for file in job.result.files if job.result else ():
+            with zipfile.ZipFile(folder.file(file.name)) as archive:
+                manifest = json.loads(archive.read("manifest.json"))
+                pages = [page for chapter in manifest["chapters"] for page in chapter["files"]]
+                exact = all(hashlib.sha256(archive.read(page["name"])).hexdigest() == page["sha256"] for page in pages)
+                if not exact or not sent.issuperset(page["sha256"] for page in pages) or archive.testzip():
+                    raise SystemExit(f"{file.name} is not what the origin has")
+
+
+def quiet_disk() -> None:
+    """Wait until what was written before is on the disk: who comes next has it to themselves."""
+    os.sync()
 
 
 def seconds(job: Job) -> float:

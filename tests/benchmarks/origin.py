@@ -4,6 +4,7 @@
 """
 
 import asyncio
+import hashlib
 import io
 import json
 import random
@@ -33,6 +34,8 @@ class Manners:
     jitter: float = 0.0
     cap: float = 0.0
     page_bytes: int = 400_000
+    pages: int = PAGES
+    """Of a chapter."""
     faulty: bool = False
     lookups_a_minute: int = 0
     """MangaDex's: so many page lists a minute, and five requests a second; what is over gets a 429. 0 = no limits."""
@@ -53,11 +56,15 @@ class Origin:
     @asynccontextmanager
     async def open(self) -> AsyncIterator[None]:
         app = web.Application()
+        app.router.add_get("/manga/mangapill/harbour", self._search)
+        app.router.add_get("/manga/mangapill/info", self._info)
         app.router.add_get("/manga/mangapill/read", self._read)
         app.router.add_get("/at-home/server/{chapter}", self._look_up)
         app.router.add_get("/page/{page}", self._page)
         app.router.add_get("/data/{chapter}/{page}", self._page)
+        app.router.add_post("/report", self._take_report)
         app.router.add_get("/told", self._tell)
+        app.router.add_get("/digests", self._digests)
         runner = web.AppRunner(app, access_log=None, shutdown_timeout=0.1)
         await runner.setup()
         await web.TCPSite(runner, "127.0.0.1", 0).start()
@@ -67,19 +74,32 @@ class Origin:
         finally:
             await runner.cleanup()
 
+    async def _take_report(self, _: web.Request) -> web.Response:
+        return web.json_response({})
+
     async def _tell(self, _: web.Request) -> web.Response:
         return web.json_response({**self.told, "connections": len(self._connections)})
+
+    async def _digests(self, _: web.Request) -> web.Response:
+        return web.json_response([hashlib.sha256(body).hexdigest() for _, body in self._pictures])
 
     async def _wait(self) -> None:
         seconds = (self._manners.latency + self._random.uniform(-1, 1) * self._manners.jitter) / 1000
         if seconds > 0:
             await asyncio.sleep(seconds)
 
+    async def _search(self, _: web.Request) -> web.Response:
+        return web.json_response({"results": [{"id": "7/harbour", "title": "Harbour"}]})
+
+    async def _info(self, _: web.Request) -> web.Response:
+        chapters = [{"id": f"c{n}", "title": f"Chapter {n}", "chapter": str(n)} for n in range(200, 0, -1)]
+        return web.json_response({"id": "7/harbour", "title": "Harbour", "chapters": chapters})
+
     async def _read(self, request: web.Request) -> web.Response:
         self.told["lists"] += 1
         await self._wait()
         chapter = int(request.query["chapterId"].removeprefix("c"))
-        names = (f"{chapter * PAGES + n}.{self._pictures[n][0]}" for n in range(PAGES))
+        names = (f"{chapter * PAGES + n}.{self._pictures[n][0]}" for n in range(self._manners.pages))
         return web.json_response([{"img": f"{self.url}/page/{name}"} for name in names])
 
     async def _look_up(self, request: web.Request) -> web.Response:
@@ -167,6 +187,11 @@ def told(url: str) -> dict[str, Any]:
     """What the origin counted: requests for `pages` and `lists`, faults by name, and connections that brought pages."""
     counted: dict[str, Any] = httpx.get(f"{url}/told").json()
     return counted
+
+
+def digests(url: str) -> set[str]:
+    """Of all pages that the origin has, as SHA-256 in hexadecimal."""
+    return set(httpx.get(f"{url}/digests").json())
 
 
 async def _serve(manners: Manners) -> None:

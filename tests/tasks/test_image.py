@@ -20,7 +20,7 @@ def picture(kind: str, mode: str = "RGB") -> bytes:
 
 @pytest.mark.parametrize(
     ("kind", "suffix"),
-    [("JPEG", "jpg"), ("PNG", "png"), ("WEBP", "webp"), ("GIF", "gif"), ("AVIF", "avif"), ("BMP", "bmp")],
+    [("JPEG", ".jpg"), ("PNG", ".png"), ("WEBP", ".webp"), ("GIF", ".gif"), ("AVIF", ".avif"), ("BMP", ".bmp")],
 )
 def test_a_whole_picture_has_the_type_its_bytes_say(tmp_path: Path, kind: str, suffix: str) -> None:
     path = tmp_path / "wrong-name.exe"
@@ -32,7 +32,7 @@ def test_a_whole_picture_has_the_type_its_bytes_say(tmp_path: Path, kind: str, s
 def test_grey_and_cmyk_are_pictures_too(tmp_path: Path, mode: str) -> None:
     path = tmp_path / "page"
     path.write_bytes(picture("JPEG", mode))
-    assert check_image(path) == "jpg"
+    assert check_image(path) == ".jpg"
 
 
 @pytest.mark.parametrize("kind", ["JPEG", "PNG", "WEBP", "GIF", "AVIF"])

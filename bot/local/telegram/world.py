@@ -60,6 +60,8 @@ class World:
         self.breaches: list[str] = []
         self.only_for: dict[tuple[int, int], int] = {}
         """Messages of a group that only one person sees. Gone with the next start, as Telegram allows."""
+        self.further_chats: tuple[Chat, ...] = ()
+        """Where many are wanted: the page shows none of them."""
         self.upgraded = False
         """The small group has become the supergroup."""
         self._next_message = EMPTY_MESSAGE_ID
@@ -78,9 +80,8 @@ class World:
                 return person.model_copy(update={"language_code": language}) if language else person
         raise bad_request("user not found")
 
-    @staticmethod
-    def chat(chat_id: int) -> Chat:
-        for group in (GROUP, SMALL_GROUP, CHANNEL):
+    def chat(self, chat_id: int) -> Chat:
+        for group in (GROUP, SMALL_GROUP, CHANNEL, *self.further_chats):
             if chat_id == group.id:
                 return group
         for person in PEOPLE:

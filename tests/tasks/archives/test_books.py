@@ -29,7 +29,7 @@ def save(path: Path, size: tuple[int, int] = (60, 90), mode: str = "RGB", kind: 
 def book(tmp_path: Path, format_: ArchiveFormat, files: list[list[Path]], title: str = "Post & <Hills>") -> Archive:
     chapters = []
     for n, paths in enumerate(files, start=1):
-        pages = [PageFile(number, path, path.stat().st_size) for number, path in enumerate(paths, start=1)]
+        pages = [PageFile.of(number, path) for number, path in enumerate(paths, start=1)]
         chapter = Chapter(id=f"c{n}", number=str(n), language="en")
         chapters.append(ChapterPages(chapter, f'Chapter {n:04} - "A" & <b>', len(pages), pages))
     request = DownloadRequest(source="demo", title=title, chapters=(), format=format_)

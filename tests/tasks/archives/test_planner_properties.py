@@ -22,7 +22,7 @@ def chapters_of(shapes: list[tuple[list[int], str | None]]) -> list[ChapterPages
             Chapter(id=str(place), number=str(place), volume=volume),
             f"Chapter {place}",
             len(sizes),
-            [PageFile(n, Path(f"{place}-{n}"), size) for n, size in enumerate(sizes, start=1)],
+            [PageFile(n, Path(f"{place}-{n}"), size, "", ".jpg") for n, size in enumerate(sizes, start=1)],
         )
         for place, (sizes, volume) in enumerate(shapes)
     ]

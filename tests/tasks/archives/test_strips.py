@@ -80,10 +80,10 @@ def test_a_pdf_shows_parts_of_one_picture_that_is_as_it_was(tmp_path: Path) -> N
     page = strip(tmp_path / "1.jpg")
     other = tmp_path / "2.png"
     Image.new("L", (40, 60)).save(other)
-    pages = [PageFile(n, path, path.stat().st_size) for n, path in ((1, page), (2, other))]
+    pages = [PageFile.of(n, path) for n, path in ((1, page), (2, other))]
     chapter = ChapterPages(Chapter(id="c", number="1"), "Chapter 0001", 2, pages)
     request = DownloadRequest(source="demo", title="x", chapters=(), format=ArchiveFormat.PDF, right_to_left=True)
-    second = ChapterPages(Chapter(id="d", number="2"), "Chapter 0002", 1, [PageFile(1, other, other.stat().st_size)])
+    second = ChapterPages(Chapter(id="d", number="2"), "Chapter 0002", 1, [PageFile.of(1, other)])
     write_pdf(Archive(request, Part([chapter, second]), [], 1, 1), tmp_path / "p", tmp_path / "x.pdf", lambda: None)
     expected = len(cuts(page)) + 1
     with pikepdf.open(tmp_path / "x.pdf") as pdf:

@@ -141,7 +141,7 @@ def in_hours(hours: int) -> str:
 def test_retry_after_is_seconds_or_a_date(header: str, seconds: float | None) -> None:
     # As bytes: httpx would not take the odd ones as text.
     answer = httpx.Response(429, headers=[(b"Retry-After", header.encode())])
-    assert retry_after(answer) == seconds
+    assert retry_after(answer.headers) == seconds
 
 
 def test_what_the_other_side_asks_for_is_waited() -> None:

@@ -1,0 +1,155 @@
+"""Whole chapters on disk, from which later jobs are packed without asking the source. The least recently used go first.
+
+A chapter is linked into the folder of a job that needs it, so what goes here takes nothing away from anybody. Everything
+blocks: call it in threads.
+"""
+
+import errno
+import hashlib
+import json
+import logging
+import os
+import shutil
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from pydantic import ValidationError
+
+from tasks.archives.parts import PageFile
+from tasks.models import Chapter, Quality, Value
+from tasks.page_folder import PageFolder, StoredPage
+
+log = logging.getLogger(__name__)
+
+VERSION = 1
+"""Of what is kept here; older entries are not found any more."""
+INDEX = "index.json"
+LONGEST_KEPT = 7 * 24 * 3600
+"""Seconds after which a source is asked anew: some put better pages under an old id."""
+ABANDONED_SECONDS = 600
+NO_LINKS = {errno.EPERM, errno.EXDEV, errno.EMLINK, errno.ENOTSUP, errno.ENOSYS}
+
+
+class Index(Value):
+    """The pages of a whole chapter, in their order."""
+
+    pages: tuple[StoredPage, ...]
+
+    @property
+    def size(self) -> int:
+        return sum(page.size for page in self.pages)
+
+
+@dataclass(frozen=True)
+class _Entry:
+    path: Path
+    used_at: float
+    size: int
+
+
+def cache_key(source: str, chapter: Chapter, quality: Quality) -> str:
+    """What chapters have in common whose pages are the same, byte for byte."""
+    said = [VERSION, source, chapter.id, chapter.language, sorted(chapter.groups), quality.value]
+    return hashlib.sha256(json.dumps(said).encode()).hexdigest()[:40]
+
+
+class ChapterCache:
+    """The chapters in one folder, with at most `limit` bytes after each `shrink`; 0 = none is kept."""
+
+    def __init__(self, folder: Path, limit: int) -> None:
+        self._folder = folder
+        self._limit = limit
+
+    def take(self, key: str, folder: PageFolder) -> dict[int, PageFile] | None:
+        """Put the chapter's pages into a job's folder, by number; None if it is not here whole."""
+        entry = self._folder / key
+        try:
+            pages = folder.take_over(self._index(entry).pages, lambda name, target: _link(entry / name, target))
+            os.utime(entry)
+        except FileNotFoundError:
+            return None  # not here, or just going
+        except ValueError:
+            # Nothing waits for the disk when a chapter is kept, so a crash of the machine may have left less.
+            log.warning("the cached chapter %s is damaged and goes", key)
+            self._remove(entry)
+            return None
+        return {page.number: page for page in pages}
+
+    def _index(self, entry: Path) -> Index:
+        index = entry / INDEX
+        if time.time() - index.stat().st_mtime > LONGEST_KEPT:
+            raise FileNotFoundError
+        return Index.model_validate_json(index.read_bytes())
+
+    def keep(self, key: str, pages: Sequence[PageFile], fence: int) -> None:
+        """Keep a whole chapter: all its pages, in their order. Raises `OSError`."""
+        if not self._limit or self._has(key):
+            return
+        part = self._folder / f"{key}.{fence}.part"
+        shutil.rmtree(part, ignore_errors=True)
+        part.mkdir(parents=True)
+        for path in {page.path for page in pages}:
+            _link(path, part / path.name)
+        listed = tuple(StoredPage.of(page) for page in pages)
+        (part / INDEX).write_text(Index(pages=listed).model_dump_json())
+        self._remove(self._folder / key)  # one that is too old
+        try:
+            part.rename(self._folder / key)
+        except OSError:
+            shutil.rmtree(part, ignore_errors=True)  # another job was first
+
+    def _has(self, key: str) -> bool:
+        try:
+            return bool(self._index(self._folder / key))
+        except (OSError, ValidationError):
+            return False
+
+    def shrink(self, wanted: int | None = None) -> int:
+        """Remove what is too old or too much, down to `wanted` bytes where less than the limit; how many bytes went."""
+        limit = self._limit if wanted is None else min(wanted, self._limit)
+        entries = sorted(self._entries(), key=lambda entry: entry.used_at)
+        size = before = sum(entry.size for entry in entries)
+        for entry in entries:
+            if size <= limit:
+                break
+            self._remove(entry.path)
+            size -= entry.size
+        return before - size
+
+    @property
+    def size(self) -> int:
+        """Bytes of all chapters that are here."""
+        return sum(entry.size for entry in self._entries())
+
+    def _entries(self) -> Iterator[_Entry]:
+        if not self._folder.exists():
+            return
+        for path in list(self._folder.iterdir()):
+            try:
+                if path.suffix == ".part":
+                    if time.time() - path.stat().st_mtime > ABANDONED_SECONDS:
+                        shutil.rmtree(path, ignore_errors=True)
+                    continue
+                yield _Entry(path, path.stat().st_mtime, self._index(path).size)
+            except (OSError, ValidationError):
+                self._remove(path)
+
+    def _remove(self, entry: Path) -> None:
+        # Renamed first: nobody finds half of it.
+        going = entry.with_suffix(f".{time.monotonic_ns()}.part")
+        try:
+            entry.rename(going)
+        except OSError:
+            return
+        shutil.rmtree(going, ignore_errors=True)
+
+
+def _link(source: Path, target: Path) -> None:
+    try:
+        target.hardlink_to(source)
+    except OSError as error:
+        if error.errno not in NO_LINKS:
+            raise
+        shutil.copyfile(source, target)

@@ -1,0 +1,182 @@
+"""The pages of one chapter on disk: hashed and checked as they come, kept over a kill, handed on to other jobs.
+
+In the folder
+    pages.<fence>            lines of JSON: how many pages the chapter has, as soon as that is known, and what a whole page
+                             is, whose bytes follow it. A file for each page would cost more than fetching it
+    <page>.<fence>           a page that is too large to be held in memory
+    shared-<n>               a file of another job that has the chapter
+Only the worker with that fence writes to a file, so one that woke up late spoils nothing. It is killed at any moment: what is
+at the end of its file counts only if it is all there.
+"""
+
+import hashlib
+import io
+import os
+from collections.abc import Callable, Iterable, Iterator
+from pathlib import Path
+from typing import Self
+
+from pydantic import TypeAdapter, ValidationError
+
+from tasks.archives.image import check_image
+from tasks.archives.parts import PageFile
+from tasks.errors import PageTooLarge
+from tasks.models import Value
+
+IN_MEMORY = 512 * 1024
+"""Bytes of a page that are held before they go to disk: most pages get there in one go."""
+
+
+class StoredPage(Value):
+    """A whole page of a chapter: `size` bytes at `offset` of a file of its folder."""
+
+    number: int
+    file: str
+    offset: int = 0
+    size: int
+    sha256: str
+    suffix: str
+
+    @classmethod
+    def of(cls, page: PageFile) -> Self:
+        """What is known of the page in its folder."""
+        known = {name: getattr(page, name) for name in ("number", "offset", "size", "sha256", "suffix")}
+        return cls(file=page.path.name, **known)
+
+    def at(self, folder: Path) -> PageFile:
+        """The page in that folder."""
+        return PageFile(self.number, folder / self.file, self.size, self.sha256, self.suffix, self.offset)
+
+
+LINE: TypeAdapter[int | StoredPage] = TypeAdapter(int | StoredPage)
+
+
+class PageFolder:
+    """A chapter's folder, as the worker with that fence sees it. Everything blocks and raises `OSError`."""
+
+    def __init__(self, path: Path, fence: int) -> None:
+        self._path = path
+        self._fence = fence
+        self._own = path / f"pages.{fence}"
+        self.total: int | None = None
+        """How many pages the chapter has, if its source has said so by now."""
+
+    def open(self) -> dict[int, PageFile]:
+        """Whole pages that earlier attempts left, by number; what a crash of the machine cut short is passed over."""
+        self._path.mkdir(parents=True, exist_ok=True)
+        pages = [page for file in sorted(self._path.glob("pages.*")) for page in self._read(file)]
+        return {page.number: page for page in pages if page.is_as_told()}
+
+    def _read(self, path: Path) -> Iterator[PageFile]:
+        with path.open("rb") as file:
+            for line in iter(file.readline, b""):
+                try:
+                    said = LINE.validate_json(line)
+                except ValidationError:
+                    return  # its worker was killed over it
+                if isinstance(said, int):
+                    self.total = said
+                elif said.file == path.name:
+                    yield said.model_copy(update={"offset": file.tell()}).at(self._path)
+                    file.seek(said.size, os.SEEK_CUR)
+                else:
+                    yield said.at(self._path)
+
+    def note_total(self, total: int) -> None:
+        """The source says that the chapter has so many pages."""
+        self.total = total
+        self._append(f"{total}\n".encode())
+
+    def incoming(self, number: int, limit: int) -> "Incoming":
+        """A page that is about to come; it may have at most `limit` bytes."""
+        return Incoming(self, self._path / f"{number:04}.{self._fence}", number, limit)
+
+    def append(self, number: int, body: bytes, sha256: str, suffix: str) -> PageFile:
+        """Put a whole page behind the others."""
+        with self._own.open("ab") as file:
+            page = StoredPage(number=number, file=self._own.name, size=len(body), sha256=sha256, suffix=suffix)
+            line = f"{page.model_dump_json(exclude_defaults=True)}\n".encode()
+            offset = file.tell() + len(line)
+            file.writelines((line, body))
+        return page.model_copy(update={"offset": offset}).at(self._path)
+
+    def note(self, *pages: PageFile) -> None:
+        """These are in files of their own here."""
+        self._append("".join(f"{StoredPage.of(page).model_dump_json()}\n" for page in pages).encode())
+
+    def take_over(self, pages: Iterable[StoredPage], link: Callable[[str, Path], None]) -> list[PageFile]:
+        """Put the whole chapter of another job here: `link` puts the file of that name at a path.
+
+        Raises `ValueError` if a page is not as it says.
+        """
+        taken: list[PageFile] = []
+        files: dict[str, str] = {}
+        for page in pages:
+            if page.file not in files:
+                files[page.file] = f"shared-{len(files)}"
+                (self._path / files[page.file]).unlink(missing_ok=True)
+                link(page.file, self._path / files[page.file])
+            here = page.model_copy(update={"file": files[page.file]}).at(self._path)
+            if not here.is_as_told():
+                raise ValueError(f"page {page.number} is damaged")
+            taken.append(here)
+        self.note_total(len(taken))
+        self.note(*taken)
+        return taken
+
+    def _append(self, lines: bytes) -> None:
+        with self._own.open("ab") as file:
+            file.write(lines)
+
+
+class Incoming:
+    """One attempt at a page."""
+
+    def __init__(self, folder: PageFolder, path: Path, number: int, limit: int) -> None:
+        self._folder = folder
+        self._path = path
+        self._part = path.with_name(f"{path.name}.part")
+        self._number = number
+        self._limit = limit
+        self._held: list[bytes] = []
+        self._size = 0
+        self._written = 0
+        self._digest = hashlib.sha256()
+
+    def add(self, chunk: bytes) -> None:
+        """The next bytes of it. Raises `PageTooLarge`."""
+        self._held.append(chunk)
+        self._size += len(chunk)
+        if self._size > self._limit:
+            raise PageTooLarge(f"more than {self._limit} bytes")
+        if self._size - self._written > IN_MEMORY:
+            self._write(self._take_held())
+
+    def finish(self) -> PageFile:
+        """All of it came: the page in its place. Raises `PageError` for what is no whole picture."""
+        body = self._take_held()
+        if not self._written:
+            suffix = check_image(io.BytesIO(body))
+            return self._folder.append(self._number, body, self._digest.hexdigest(), suffix)
+        self._write(body)
+        suffix = check_image(self._part)
+        self._part.rename(self._path)
+        page = PageFile(self._number, self._path, self._size, self._digest.hexdigest(), suffix)
+        self._folder.note(page)
+        return page
+
+    def discard(self) -> None:
+        """Remove what came of a page that did not come to its end."""
+        if self._written:
+            self._part.unlink(missing_ok=True)
+
+    def _take_held(self) -> bytes:
+        body = b"".join(self._held)
+        self._held.clear()
+        self._digest.update(body)
+        return body
+
+    def _write(self, body: bytes) -> None:
+        with self._part.open("ab" if self._written else "wb") as file:
+            file.write(body)
+        self._written += len(body)
