@@ -1,6 +1,7 @@
 """The wiring: everything the bot consists of is made and joined here, and lives for one `run`."""
 
 import asyncio
+import gc
 import logging
 import signal
 from collections.abc import AsyncIterator
@@ -23,6 +24,7 @@ from bot.delivery.copies import Copies
 from bot.delivery.courier import Courier
 from bot.delivery.desk import Canceller, Desk
 from bot.delivery.follower import Follower
+from bot.delivery.line import Line
 from bot.delivery.watch import WatchTools
 from bot.editing import Editor
 from bot.handlers import routers
@@ -112,6 +114,7 @@ async def open_app(settings: BotSettings) -> AsyncIterator[None]:
                         courier,
                         history,
                         boards,
+                        Line(store),
                         has_others=len(sources.all()) > 1,
                     )
                     follower = Follower(tools, store, background)
@@ -140,6 +143,8 @@ async def open_app(settings: BotSettings) -> AsyncIterator[None]:
                     group.create_task(follower.run())
                     group.create_task(Supervisor(store, dispatch).run())
                     group.create_task(_poll(dispatcher, bot))
+                    # All that is there now stays: looking through it for what may go takes a quarter of a second each time.
+                    gc.freeze()
                     yield
                     await _stop_polling(dispatcher)
                     group.create_task(_end_group())

@@ -8,8 +8,9 @@ manhwa:bot:shut:<chat> while Telegram wants silence there.
 """
 
 import asyncio
+import time
 
-from limits import RateLimitItemPerMinute, RateLimitItemPerSecond
+from limits import RateLimitItem, RateLimitItemPerMinute, RateLimitItemPerSecond
 from redis.asyncio import Redis
 
 from tasks.budget import shared_limiter, take
@@ -17,10 +18,15 @@ from tasks.budget import shared_limiter, take
 SPACING_MS = 1100
 """Between two messages of a chat: a second, and what the network may take off it."""
 PER_GROUP = RateLimitItemPerMinute(18, namespace="group")
-IN_ALL = RateLimitItemPerSecond(25, namespace="all")
+IN_ALL = RateLimitItemPerSecond(20, namespace="all")
 PROGRESS_IN_PRIVATE = RateLimitItemPerSecond(1, 3, namespace="progress-private")
 PROGRESS_IN_GROUP = RateLimitItemPerMinute(9, namespace="progress-group")
-"""Progress may take no more than half of a group's budget: the rest is for answers, results and files."""
+PROGRESS_IN_ALL = RateLimitItemPerSecond(15, namespace="progress-all")
+"""Progress may take no more than half of a group's budget, and not all of everybody's: the rest is for answers, results and
+files."""
+REFUSED_SECONDS = 1.0
+"""After which progress is tried again in a chat that had no budget for it."""
+MOST_REMEMBERED = 1000
 
 ASKED = RateLimitItemPerMinute(30, namespace="asked")
 """Messages one person may send us: far more than anybody types."""
@@ -33,6 +39,8 @@ class Pacing:
     def __init__(self, redis: Redis) -> None:
         self._redis = redis
         self._limiter = shared_limiter(redis, "manhwa:bot:pace")
+        self._progress_at: dict[int, float] = {}
+        """When it is worth while to try progress in a chat next; only what this process knows."""
 
     async def slot(self, chat_id: int) -> None:
         """Return when one message or edit may go to the chat; it counts as spent."""
@@ -45,16 +53,46 @@ class Pacing:
             await asyncio.sleep(max(1, int(await self._redis.pttl(spoke))) / 1000)
         await take(self._limiter, IN_ALL, "0")
 
+    def claim_progress(self, chat_id: int) -> float:
+        """Seconds until it is worth while to look for progress to show in the chat, without asking anybody.
+
+        0 = now: who asked is to look and to `try_progress`, and nobody else for a moment.
+        """
+        now = time.monotonic()
+        wait = self._progress_at.get(chat_id, 0.0) - now
+        if wait > 0:
+            return wait
+        self._note_progress(chat_id, now + REFUSED_SECONDS)
+        return 0.0
+
     async def try_progress(self, chat_id: int) -> bool:
         """Whether a progress edit may go to the chat at once, without holding up anything that matters more."""
-        if await self._shut_for(chat_id) or await self._redis.exists(f"manhwa:bot:spoke:{chat_id}"):
+        item = PROGRESS_IN_GROUP if chat_id < 0 else PROGRESS_IN_PRIVATE
+        allowed = await self._may_progress(chat_id, item)
+        seconds = item.get_expiry() / item.amount if allowed else REFUSED_SECONDS
+        self._note_progress(chat_id, time.monotonic() + seconds)
+        return allowed
+
+    async def _may_progress(self, chat_id: int, item: RateLimitItem) -> bool:
+        spoke = f"manhwa:bot:spoke:{chat_id}"
+        if await self._redis.exists(spoke, f"manhwa:bot:shut:{chat_id}"):
             return False
         if chat_id < 0 and not await self._limiter.test(PER_GROUP, str(chat_id)):
             return False
-        if not await self._limiter.hit(PROGRESS_IN_GROUP if chat_id < 0 else PROGRESS_IN_PRIVATE, str(chat_id)):
-            return False
-        await self.slot(chat_id)
-        return True
+        may = (
+            await self._limiter.test(item, str(chat_id))
+            and await self._limiter.hit(PROGRESS_IN_ALL, "0")
+            and await self._limiter.hit(item, str(chat_id))
+            and bool(await self._redis.set(spoke, "1", nx=True, px=SPACING_MS))
+            and await self._limiter.hit(IN_ALL, "0")
+        )
+        return may and (chat_id > 0 or await self._limiter.hit(PER_GROUP, str(chat_id)))
+
+    def _note_progress(self, chat_id: int, at: float) -> None:
+        self._progress_at.pop(chat_id, None)
+        self._progress_at[chat_id] = at
+        if len(self._progress_at) > MOST_REMEMBERED:
+            del self._progress_at[next(iter(self._progress_at))]
 
     async def may_ask(self, user_id: int) -> bool:
         """Whether one more message of the person is heard; it counts."""

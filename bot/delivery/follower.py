@@ -6,7 +6,7 @@ killed ends up showing the same.
 
 import asyncio
 import logging
-from collections import defaultdict
+from collections import Counter, defaultdict
 
 from redis.exceptions import RedisError
 
@@ -18,6 +18,8 @@ log = logging.getLogger(__name__)
 
 RETRY_SECONDS = 1.0
 LOOK_AROUND_SECONDS = 30.0
+START_SECONDS = 0.005
+"""Between two watchers that a bot finds at its start: all at once they would hold up everything else."""
 
 
 class Follower:
@@ -27,7 +29,9 @@ class Follower:
         self._tools = tools
         self._store = store
         self._background = background
-        self._changed: defaultdict[str, dict[str, asyncio.Event]] = defaultdict(dict)
+        self._watches: defaultdict[str, dict[str, Watch]] = defaultdict(dict)
+        self._in_chat: Counter[int] = Counter()
+        self._listens = asyncio.Event()
 
     async def run(self) -> None:
         """Follow every watcher there is, and pass events on, for ever."""
@@ -38,20 +42,27 @@ class Follower:
     async def _pass_on(self) -> None:
         while True:
             try:
-                async for job_id in self._store.events(await self._store.newest_event()):
+                newest = await self._store.newest_event()
+                self._listens.set()
+                # What happened while nobody listened is in the records.
+                for job_id in list(self._watches):
                     self.wake(job_id)
+                async for event in self._store.events(newest):
+                    self.wake(event.job_id, event.state)
             except RedisError as error:
                 log.warning("the follower can't reach Redis: %s", error)
                 await asyncio.sleep(RETRY_SECONDS)
 
     async def _look_around(self) -> None:
+        await self._listens.wait()
         # Now and then, not only at the start: a watch that failed is taken up again.
         while True:
             try:
                 for job_id in await self._tools.watchers.released():
                     await self._tools.let_go(job_id)
                 for key in await self._tools.watchers.all_keys():
-                    self.follow(key)
+                    if self._begin(key):
+                        await asyncio.sleep(START_SECONDS)
                 await self._tools.boards.take_up_all()
             except RedisError as error:
                 log.warning("the follower can't look around: %s", error)
@@ -59,18 +70,23 @@ class Follower:
 
     def follow(self, key: str) -> None:
         """Begin to follow this watcher, unless that is done already."""
-        job_id = key.partition(":")[0]
-        if key not in self._changed[job_id]:
-            self._changed[job_id][key] = asyncio.Event()
-            self._background.start(self._watch(job_id, key))
+        self._begin(key)
 
-    def wake(self, job_id: str) -> None:
-        """Something about the job changed: everyone who waits for it looks at its record."""
-        for changed in self._changed.get(job_id, {}).values():
-            changed.set()
+    def _begin(self, key: str) -> bool:
+        job_id, _, chat_id = key.partition(":")
+        if key in self._watches[job_id]:
+            return False
+        watch = self._watches[job_id][key] = Watch(self._tools, key, self._in_chat)
+        self._background.start(self._watch(job_id, int(chat_id), key, watch))
+        return True
 
-    async def _watch(self, job_id: str, key: str) -> None:
-        watch = Watch(self._tools, key, self._changed[job_id][key])
+    def wake(self, job_id: str, state: str = "") -> None:
+        """Something about the job changed, which is in that state now: everyone who waits for it is told."""
+        for watch in self._watches.get(job_id, {}).values():
+            watch.hear(state)
+
+    async def _watch(self, job_id: str, chat_id: int, key: str, watch: Watch) -> None:
+        self._in_chat[chat_id] += 1
         try:
             while True:
                 try:
@@ -80,8 +96,9 @@ class Follower:
                     log.warning("job %s: can't reach Redis: %s", job_id, error)
                     await asyncio.sleep(RETRY_SECONDS)
         finally:
-            del self._changed[job_id][key]
-            if not self._changed[job_id]:
-                del self._changed[job_id]
+            self._in_chat[chat_id] -= 1
+            del self._watches[job_id][key]
+            if not self._watches[job_id]:
+                del self._watches[job_id]
         if followed_by:
             self.follow(followed_by)

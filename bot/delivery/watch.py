@@ -2,6 +2,8 @@
 
 import asyncio
 import logging
+import random
+from collections import Counter
 from contextlib import suppress
 from dataclasses import dataclass
 
@@ -12,6 +14,7 @@ from aiogram.types import ReactionTypeEmoji
 from bot.delivery import status_message
 from bot.delivery.board import Boards
 from bot.delivery.courier import Courier, DeliveryError
+from bot.delivery.line import Line
 from bot.delivery.status_message import Upload
 from bot.delivery.trouble import Trouble, trouble
 from bot.editing import Screen, Spot, digest, edit
@@ -27,12 +30,17 @@ from tasks.jobs.store import JobStore
 
 log = logging.getLogger(__name__)
 
-LOOK_SECONDS = 3.0
+LOOK_SECONDS = 10.0
 """The record is looked at so often even when no event came."""
+IN_LINE_SECONDS = 3.0
+"""How often it is looked where a queued job stands: no event tells that others moved."""
 TROUBLE_SECONDS = 15.0
 """Between two tries while Telegram is not well."""
 NODDED = "nodded"
 """What `shown` is of a watcher whose request has a reaction and no status message."""
+GETTING_ON = {JobState.DOWNLOADING, JobState.PACKING}
+TURN_SECONDS = 3.0
+"""Who was told of leaves so long a turn to each other one in the chat."""
 ANSWER_SECONDS = 5.0
 """A bot that is told to stop waits so long for the answer to an upload; Telegram takes a while over large ones."""
 
@@ -49,6 +57,7 @@ class WatchTools:
     courier: Courier
     history: History
     boards: Boards
+    line: Line
     has_others: bool
     """Whether there is more than one source."""
 
@@ -59,12 +68,43 @@ class WatchTools:
 
 
 class Watch:
-    """Follows one job for one chat; `changed` is set when there is something new to see."""
+    """Follows one job for one chat."""
 
-    def __init__(self, tools: WatchTools, key: str, changed: asyncio.Event) -> None:
+    def __init__(self, tools: WatchTools, key: str, neighbours: Counter[int]) -> None:
+        """`neighbours` counts the watches of each chat: they take turns in what it may be told."""
         self._tools = tools
         self._key = key
-        self._changed = changed
+        self._chat_id = int(key.partition(":")[2])
+        self._neighbours = neighbours
+        self._changed = asyncio.Event()
+        self._seen: JobState | None = None
+        self._quiet_until = 0.0
+        self._clock: asyncio.TimerHandle | None = None
+
+    def hear(self, state: str = "") -> None:
+        """Something about the job changed, which is in that state now, or about who waits for it.
+
+        Where it only gets on, nothing is looked at before the chat may be told.
+        """
+        if state == self._seen and state in GETTING_ON:
+            self._look_in_turn()
+        else:
+            self._changed.set()
+
+    def _look_in_turn(self) -> None:
+        if self._clock or self._changed.is_set():
+            return
+        loop = asyncio.get_running_loop()
+        wait = self._quiet_until - loop.time()
+        wait = wait if wait > 0 else self._tools.pacing.claim_progress(self._chat_id)
+        if wait > 0:
+            self._clock = loop.call_later(wait, self._its_turn)
+        else:
+            self._changed.set()
+
+    def _its_turn(self) -> None:
+        self._clock = None
+        self._look_in_turn()
 
     async def run(self) -> str | None:
         """Follow until there is nothing more to tell; the key of the watcher that goes on in its place, if one does.
@@ -73,6 +113,7 @@ class Watch:
         """
         while watcher := await self._tools.watchers.get(self._key):
             job = await self._tools.store.read(watcher.job_id)
+            self._seen = job.state if job else None
             if job is None:
                 log.warning("watcher %s: its job's record is gone", self._key)
                 await self._tools.watchers.remove(watcher)
@@ -93,7 +134,9 @@ class Watch:
             await self._end(watcher, job, status_message.cancelled(job, watcher.cancelled_by))
         elif job.state.is_open:
             await self._show_running(watcher, job)
-            await self._next_change(LOOK_SECONDS)
+            seconds = IN_LINE_SECONDS if job.state is JobState.QUEUED else LOOK_SECONDS
+            # Not all at once, where a start began to follow a thousand of them.
+            await self._next_change(seconds * random.uniform(0.5, 1.0))  # noqa: S311 - no secret
         elif job.state is JobState.READY:
             await self._deliver(watcher, job)
         elif job.state is JobState.FAILED:
@@ -154,7 +197,7 @@ class Watch:
                 return
             screen = status_message.on_the_board(job, watcher)
         else:
-            place = await self._tools.store.place(job.id) if job.state is JobState.QUEUED else None
+            place = await self._tools.line.place(job.id) if job.state is JobState.QUEUED else None
             screen = _for(watcher, status_message.running(job, place, watcher))
         if digest(screen) == watcher.shown:
             return
@@ -162,6 +205,10 @@ class Watch:
             await self._send(watcher, screen)
         elif await self._tools.pacing.try_progress(watcher.chat_id):
             await self._edit(watcher, screen)
+            others = self._neighbours[self._chat_id] - 1
+            self._quiet_until = asyncio.get_running_loop().time() + others * TURN_SECONDS
+        else:
+            self._look_in_turn()  # this may have been the last that its worker said
 
     async def _nod(self, watcher: Watcher) -> None:
         """Show that the request was seen, where a board tells the rest."""

@@ -13,7 +13,7 @@ Keys (KEYS[1] is the prefix, "manhwa:"; one Redis, no cluster, so the script may
   jobs:key:<key>    string  id of the job that answers to this request key; gone once a new job has to be made for it
   jobs:of:<person>  set     ids of the open jobs this person started: the quota
   jobs:ends         hash    how many jobs came to which end: ready, cancelled, or failed:<code>
-  jobs:events       stream  {job: id}: something about this job changed, look at the record. A hint; trimmed
+  jobs:events       stream  {job: id, state: its state}: something about this job changed, look at the record. A hint; trimmed
 
 Calls (ARGV[1] is the move; times are Unix seconds as text). `called` is the job to send a message for now, or "".
   create id key requester request now max_active -> {"created"|"joined", id, called} | {"too_many"}
@@ -29,7 +29,8 @@ Calls (ARGV[1] is the move; times are Unix seconds as text). `called` is the job
   collect id ttl                                 -> 1 | 0      ready files were delivered or given up: they may go
   forget id somebody ttl                                       the requester's name goes at once, an ended record after ttl
   call                                           -> called     whose turn is next, unless that is known already
-  place  id                                      -> place in line from 1 | 0 not queued
+  lost                                           -> ids of the jobs whose worker renews its lease no more
+  line                                           -> ids of the queued jobs, whose turn is next first
 
 The line is fair to people, not to jobs. Of those measured, a round over the people gives short requests the shortest waits;
 letting the message decide would need a message each and a worker that puts most of them back. So only the head of the line
@@ -42,12 +43,12 @@ local prefix, move, id = KEYS[1], ARGV[1], ARGV[2]
 local job = prefix .. 'job:' .. (id or '')
 local lease = job .. ':lease'
 
-local function announce()
-  redis.call('XADD', prefix .. 'jobs:events', 'MAXLEN', '~', 10000, '*', 'job', id)
-end
-
 local function state()
   return redis.call('HGET', job, 'state')
+end
+
+local function announce()
+  redis.call('XADD', prefix .. 'jobs:events', 'MAXLEN', '~', 10000, '*', 'job', id, 'state', state() or '')
 end
 
 local function is_open(s)
@@ -283,11 +284,19 @@ function moves.call()
   return call()
 end
 
-function moves.place()
-  for place, one in ipairs(line()) do
-    if one.id == id then return place end
+function moves.lost()
+  local ids = {}
+  for _, open in ipairs(redis.call('SMEMBERS', prefix .. 'jobs:open')) do
+    local waits = redis.call('ZSCORE', prefix .. 'jobs:queued', open)
+    if not waits and redis.call('EXISTS', prefix .. 'job:' .. open .. ':lease') == 0 then ids[#ids + 1] = open end
   end
-  return 0
+  return ids
+end
+
+function moves.line()
+  local ids = {}
+  for place, one in ipairs(line()) do ids[place] = one.id end
+  return ids
 end
 
 return moves[move]()

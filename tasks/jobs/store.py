@@ -1,10 +1,12 @@
 """The jobs' records in Redis. Every write that decides something is one call of `moves.lua`; keys are told there."""
 
+import asyncio
 import json
 import secrets
 import time
 from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 from typing import Any, Literal, cast
 
@@ -25,7 +27,9 @@ NOBODY_KNOWN = "somebody"
 """Who asked for a job of a person that was forgotten."""
 QUEUE = "downloads"
 """Celery's list of messages that no worker has taken yet."""
-JSON_FIELDS = {"request", "progress", "result", "error"}
+EVENTS_SECONDS = 0.03
+"""Between two looks for events."""
+JSON_FIELDS = {"progress", "result", "error"}
 LINE_FIELDS = {"arrival", "queued_at", "returning"}
 """What only the moves read."""
 
@@ -47,6 +51,14 @@ class Place:
 
     position: int
     wait: int | None
+
+
+@dataclass(frozen=True)
+class Event:
+    """Something about the job changed. `state` is the one it is in now; empty = an older release did not say."""
+
+    job_id: str
+    state: str
 
 
 @dataclass(frozen=True)
@@ -101,17 +113,23 @@ class JobStore:
             for name, value in fields.items()
             if name not in LINE_FIELDS
         }
-        return Job.model_validate({"id": job_id, **decoded})
+        return Job.model_validate({"id": job_id, **decoded, "request": _request(fields["request"])})
 
     async def place(self, job_id: str) -> Place | None:
         """Where the job stands in line; None if it is not queued."""
-        position = await self._move("place", job_id)
-        if not position:
-            return None
-        running = await self._redis.scard(f"{PREFIX}jobs:open") - await self._redis.zcard(f"{PREFIX}jobs:queued")
-        usual = await self._redis.get(f"{PREFIX}jobs:usual_seconds")
-        wait = int(float(usual) * position / max(running, 1)) if usual else None
-        return Place(position, wait)
+        return (await self.line()).get(job_id)
+
+    async def line(self) -> dict[str, Place]:
+        """Where each queued job stands, by id."""
+        ids = cast("list[str]", await self._move("line"))
+        if not ids:
+            return {}
+        running = await self._redis.scard(f"{PREFIX}jobs:open") - len(ids)
+        usual = float(await self._redis.get(f"{PREFIX}jobs:usual_seconds") or 0)
+        return {
+            job_id: Place(position, int(usual * position / max(running, 1)) or None)
+            for position, job_id in enumerate(ids, start=1)
+        }
 
     async def take_lease(self, job_id: str) -> tuple[Lease | None, str]:
         """The right to work at the job; None if it has ended, was given up, or another worker is at it.
@@ -194,11 +212,7 @@ class JobStore:
 
     async def lost(self) -> list[str]:
         """Ids of jobs whose worker did not come to an end and renews its lease no more."""
-        open_ids = cast("set[str]", await self._redis.smembers(f"{PREFIX}jobs:open"))
-        queued = cast("list[str]", await self._redis.zrange(f"{PREFIX}jobs:queued", 0, -1))
-        taken = sorted(open_ids.difference(queued))
-        leases = await self._redis.mget(f"{PREFIX}job:{job_id}:lease" for job_id in taken) if taken else []
-        return [job_id for job_id, lease in zip(taken, leases, strict=True) if lease is None]
+        return sorted(cast("list[str]", await self._move("lost")))
 
     async def called_in_vain(self) -> str | None:
         """Id of the job at the head of the line if its message is not in the queue, or just on its way to a worker."""
@@ -235,15 +249,23 @@ class JobStore:
         newest = await self._redis.xrevrange(f"{PREFIX}jobs:events", count=1)
         return cast("str", newest[0][0]) if newest else "0-0"
 
-    async def events(self, after: str) -> AsyncIterator[str]:
-        """Ids of jobs whose records changed, as it happens, for ever; some may come twice or be trimmed away unread."""
+    async def events(self, after: str) -> AsyncIterator[Event]:
+        """What happens, for ever; some may come twice or be trimmed away unread."""
         stream = f"{PREFIX}jobs:events"
         while True:
             answer = await self._redis.xread({stream: after}, count=1000, block=5000)
             for _, entries in cast("list[tuple[str, list[tuple[str, dict[str, str]]]]]", answer):
                 for _, fields in entries:
-                    yield fields["job"]
+                    yield Event(fields["job"], fields.get("state", ""))
                 after = entries[-1][0]
+            # Where a thousand jobs run, a look for each of their events would cost more than all that follows from them.
+            await asyncio.sleep(EVENTS_SECONDS)
+
+
+@lru_cache(maxsize=1000)
+def _request(text: str) -> DownloadRequest:
+    """Remembered, as it never changes: a job is read many times, and most of its record is this."""
+    return DownloadRequest.model_validate_json(text)
 
 
 def _obey(answer: str) -> None:

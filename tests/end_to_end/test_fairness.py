@@ -50,10 +50,9 @@ class Finishes:
         self.order: list[str] = []
 
     async def watch(self, after: str) -> None:
-        async for job_id in self._store.events(after):
-            job = await self._store.read(job_id)
-            if job and job.state is JobState.READY and job_id not in self.order:
-                self.order.append(job_id)
+        async for event in self._store.events(after):
+            if event.state == JobState.READY and event.job_id not in self.order:
+                self.order.append(event.job_id)
 
 
 async def test_one_hundred_chapters_of_one_keep_nobody_waiting_for_all_of_them(

@@ -237,11 +237,11 @@ async def test_events_name_the_jobs_that_changed(store: JobStore) -> None:
     job_id = await new_job(store, "a")
     await taken(store, job_id)
     seen = []
-    async for changed in store.events(before):
-        seen.append(changed)
+    async for event in store.events(before):
+        seen.append((event.job_id, event.state))
         if len(seen) == 2:
             break
-    assert seen == [job_id, job_id]
+    assert seen == [(job_id, "queued"), (job_id, "downloading")]
 
 
 async def test_the_head_of_the_line_without_a_message_is_sent_again(store: JobStore, dispatch: Dispatch) -> None:
