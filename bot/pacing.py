@@ -68,25 +68,26 @@ class Pacing:
     async def try_progress(self, chat_id: int) -> bool:
         """Whether a progress edit may go to the chat at once, without holding up anything that matters more."""
         item = PROGRESS_IN_GROUP if chat_id < 0 else PROGRESS_IN_PRIVATE
-        allowed = await self._may_progress(chat_id, item)
-        seconds = item.get_expiry() / item.amount if allowed else REFUSED_SECONDS
-        self._note_progress(chat_id, time.monotonic() + seconds)
-        return allowed
+        refused = await self._refused_for(chat_id, item)
+        self._note_progress(chat_id, time.monotonic() + (refused or item.get_expiry() / item.amount))
+        return not refused
 
-    async def _may_progress(self, chat_id: int, item: RateLimitItem) -> bool:
+    async def _refused_for(self, chat_id: int, item: RateLimitItem) -> float:
+        """Seconds after which progress is to be tried again; 0 = it may go, and counts as spent."""
         spoke = f"manhwa:bot:spoke:{chat_id}"
-        if await self._redis.exists(spoke, f"manhwa:bot:shut:{chat_id}"):
-            return False
-        if chat_id < 0 and not await self._limiter.test(PER_GROUP, str(chat_id)):
-            return False
+        left = max(await self._redis.pttl(spoke), await self._redis.pttl(f"manhwa:bot:shut:{chat_id}"))
+        if left > 0:
+            return left / 1000
         may = (
-            await self._limiter.test(item, str(chat_id))
+            (chat_id > 0 or await self._limiter.test(PER_GROUP, str(chat_id)))
+            and await self._limiter.test(item, str(chat_id))
             and await self._limiter.hit(PROGRESS_IN_ALL, "0")
             and await self._limiter.hit(item, str(chat_id))
-            and bool(await self._redis.set(spoke, "1", nx=True, px=SPACING_MS))
+            and await self._redis.set(spoke, "1", nx=True, px=SPACING_MS)
             and await self._limiter.hit(IN_ALL, "0")
+            and (chat_id > 0 or await self._limiter.hit(PER_GROUP, str(chat_id)))
         )
-        return may and (chat_id > 0 or await self._limiter.hit(PER_GROUP, str(chat_id)))
+        return 0.0 if may else REFUSED_SECONDS
 
     def _note_progress(self, chat_id: int, at: float) -> None:
         self._progress_at.pop(chat_id, None)

@@ -43,9 +43,9 @@ class StoredPage(Value):
         known = {name: getattr(page, name) for name in ("number", "offset", "size", "sha256", "suffix")}
         return cls(file=page.path.name, **known)
 
-    def at(self, folder: Path) -> PageFile:
-        """The page in that folder."""
-        return PageFile(self.number, folder / self.file, self.size, self.sha256, self.suffix, self.offset)
+    def at(self, path: Path) -> PageFile:
+        """The page in its file, which is at that path."""
+        return PageFile(self.number, path, self.size, self.sha256, self.suffix, self.offset)
 
 
 LINE: TypeAdapter[int | StoredPage] = TypeAdapter(int | StoredPage)
@@ -77,10 +77,10 @@ class PageFolder:
                 if isinstance(said, int):
                     self.total = said
                 elif said.file == path.name:
-                    yield said.model_copy(update={"offset": file.tell()}).at(self._path)
+                    yield said.model_copy(update={"offset": file.tell()}).at(path)
                     file.seek(said.size, os.SEEK_CUR)
                 else:
-                    yield said.at(self._path)
+                    yield said.at(self._path / said.file)
 
     def note_total(self, total: int) -> None:
         """The source says that the chapter has so many pages."""
@@ -89,7 +89,11 @@ class PageFolder:
 
     def incoming(self, number: int, limit: int) -> "Incoming":
         """A page that is about to come; it may have at most `limit` bytes."""
-        return Incoming(self, self._path / f"{number:04}.{self._fence}", number, limit)
+        return Incoming(self, number, limit)
+
+    def own_file(self, number: int) -> Path:
+        """Where a page that is too large to be held in memory belongs."""
+        return self._path / f"{number:04}.{self._fence}"
 
     def append(self, number: int, body: bytes, sha256: str, suffix: str) -> PageFile:
         """Put a whole page behind the others."""
@@ -98,7 +102,7 @@ class PageFolder:
             line = f"{page.model_dump_json(exclude_defaults=True)}\n".encode()
             offset = file.tell() + len(line)
             file.writelines((line, body))
-        return page.model_copy(update={"offset": offset}).at(self._path)
+        return page.model_copy(update={"offset": offset}).at(self._own)
 
     def note(self, *pages: PageFile) -> None:
         """These are in files of their own here."""
@@ -110,13 +114,13 @@ class PageFolder:
         Raises `ValueError` if a page is not as it says.
         """
         taken: list[PageFile] = []
-        files: dict[str, str] = {}
+        files: dict[str, Path] = {}
         for page in pages:
             if page.file not in files:
-                files[page.file] = f"shared-{len(files)}"
-                (self._path / files[page.file]).unlink(missing_ok=True)
-                link(page.file, self._path / files[page.file])
-            here = page.model_copy(update={"file": files[page.file]}).at(self._path)
+                files[page.file] = self._path / f"shared-{len(files)}"
+                files[page.file].unlink(missing_ok=True)
+                link(page.file, files[page.file])
+            here = page.at(files[page.file])
             if not here.is_as_told():
                 raise ValueError(f"page {page.number} is damaged")
             taken.append(here)
@@ -132,51 +136,55 @@ class PageFolder:
 class Incoming:
     """One attempt at a page."""
 
-    def __init__(self, folder: PageFolder, path: Path, number: int, limit: int) -> None:
+    def __init__(self, folder: PageFolder, number: int, limit: int) -> None:
         self._folder = folder
-        self._path = path
-        self._part = path.with_name(f"{path.name}.part")
         self._number = number
         self._limit = limit
+        self._part: Path | None = None
         self._held: list[bytes] = []
         self._size = 0
-        self._written = 0
+        self._held_size = 0
         self._digest = hashlib.sha256()
 
     def add(self, chunk: bytes) -> None:
         """The next bytes of it. Raises `PageTooLarge`."""
         self._held.append(chunk)
+        self._held_size += len(chunk)
         self._size += len(chunk)
         if self._size > self._limit:
             raise PageTooLarge(f"more than {self._limit} bytes")
-        if self._size - self._written > IN_MEMORY:
+        if self._held_size > IN_MEMORY:
             self._write(self._take_held())
 
     def finish(self) -> PageFile:
         """All of it came: the page in its place. Raises `PageError` for what is no whole picture."""
         body = self._take_held()
-        if not self._written:
+        if self._part is None:
             suffix = check_image(io.BytesIO(body))
             return self._folder.append(self._number, body, self._digest.hexdigest(), suffix)
         self._write(body)
         suffix = check_image(self._part)
-        self._part.rename(self._path)
-        page = PageFile(self._number, self._path, self._size, self._digest.hexdigest(), suffix)
+        path = self._part.rename(self._folder.own_file(self._number))
+        page = PageFile(self._number, path, self._size, self._digest.hexdigest(), suffix)
         self._folder.note(page)
         return page
 
     def discard(self) -> None:
         """Remove what came of a page that did not come to its end."""
-        if self._written:
+        if self._part:
             self._part.unlink(missing_ok=True)
 
     def _take_held(self) -> bytes:
         body = b"".join(self._held)
         self._held.clear()
+        self._held_size = 0
         self._digest.update(body)
         return body
 
     def _write(self, body: bytes) -> None:
-        with self._part.open("ab" if self._written else "wb") as file:
+        mode = "ab" if self._part else "wb"
+        if self._part is None:
+            own = self._folder.own_file(self._number)
+            self._part = own.with_name(f"{own.name}.part")
+        with self._part.open(mode) as file:
             file.write(body)
-        self._written += len(body)

@@ -5,13 +5,14 @@ FAILURE with the job's error; REVOKED for a cancelled job.
 """
 
 import asyncio
+import gc
 import logging
 from functools import partial
 from typing import Any
 
 from celery import Task
 from celery.exceptions import Ignore
-from celery.signals import beat_init, celeryd_init, setup_logging
+from celery.signals import beat_init, celeryd_init, setup_logging, worker_before_create_process
 from celery.worker import consumer
 from celery.worker.state import maybe_shutdown
 from kombu import Connection
@@ -69,6 +70,12 @@ def _log_as_beat(loglevel: int, **_: object) -> None:
 def _sweep_at_once(**_: object) -> None:
     """Beat counts its minute from its start: one that dies often would never come to its end."""
     sweep.apply_async(expires=SWEEP_SECONDS)
+
+
+@worker_before_create_process.connect
+def _keep_what_is_there(**_: object) -> None:
+    """What is loaded by now stays: looking through it for what may go takes time, and copies what a fork shares."""
+    gc.freeze()
 
 
 def _log_as(process: str, level: int = logging.INFO) -> None:

@@ -4,7 +4,8 @@ import os
 from pathlib import Path
 from typing import BinaryIO
 
-from PIL import Image, UnidentifiedImageError
+# Those that a page may have besides the usual ones: asked for a type it has not met, Pillow would bring in all there are.
+from PIL import AvifImagePlugin, Image, UnidentifiedImageError, WebPImagePlugin  # noqa: F401 - see TYPES
 
 from tasks.errors import PageBroken, PageTooLarge
 
@@ -23,7 +24,8 @@ MAX_PIXELS = 80_000_000
 
 
 TYPES = tuple(kind for kind in SUFFIXES if kind != "MPO")
-"""A JPEG of several pictures is opened as one."""
+"""A JPEG of several pictures is opened as one. Those that Pillow does not bring by itself are imported above: asked for a type
+it has not met, it would bring in all there are."""
 ENDINGS = {"JPEG": b"\xff\xd9", "MPO": b"\xff\xd9", "PNG": b"IEND\xaeB`\x82"}
 """With these the last byte of a whole picture is told; what has more behind it is decoded."""
 

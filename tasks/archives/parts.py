@@ -15,7 +15,7 @@ ARCHIVE_OVERHEAD = 20_000
 """Bytes every archive spends at least, most of it the manifest's head."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class PageFile:
     """A whole page on disk, or a `piece` of one, from 1: its number in the chapter, from 1, and where its bytes are.
 

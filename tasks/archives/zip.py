@@ -61,6 +61,7 @@ class GrowingZip:
     def finish(self, archive: Archive, file: Path) -> None:
         """Write what the archive says of itself, look whether all of it is there, and rename it to `file`."""
         self._target.writestr(entry(MANIFEST), manifest(archive, self._chapters))
+        self._chapters.clear()  # it is large where there are many pages
         if archive.request.format is ArchiveFormat.CBZ:
             self._target.writestr(entry(COMIC_INFO), comic_info(archive.request, archive.part))
         written = self._target.infolist()
@@ -122,7 +123,9 @@ def validate(path: Path, written: Sequence[zipfile.ZipInfo]) -> None:
             found = zipfile.ZipFile(file).infolist()
         except zipfile.BadZipFile as error:
             raise OSError(f"{path.name} can't be read back") from error
-    if [(one.filename, one.file_size, one.CRC) for one in found] != [
-        (one.filename, one.file_size, one.CRC) for one in written
-    ]:
+    if len(found) != len(written) or any(_told(one) != _told(other) for one, other in zip(found, written, strict=True)):
         raise OSError(f"{path.name} does not hold what was written")
+
+
+def _told(entry: zipfile.ZipInfo) -> tuple[str, int, int]:
+    return entry.filename, entry.file_size, entry.CRC

@@ -10,7 +10,6 @@ Ids are paths in the folder, addresses of pages a chapter's id and the name of a
 """
 
 import asyncio
-import io
 import zipfile
 import zlib
 from collections.abc import AsyncGenerator, Callable, Generator, Iterator, Sequence
@@ -18,10 +17,8 @@ from contextlib import contextmanager, suppress
 from pathlib import Path, PurePosixPath
 from typing import TypeVar
 
-import pikepdf
 from natsort import natsorted, ns
 
-from tasks.archives.image import MAX_PIXELS
 from tasks.chapters import in_reading_order, named_chapter
 from tasks.errors import NoPages, NotFound, PageBroken, PageGone, PageTooLarge, SourceDown
 from tasks.models import LONGEST_ID, NO_FILTERS, Chapter, Filters, Manga, MangaDetails, Page, Quality, SearchPage
@@ -141,11 +138,9 @@ class Library:
         return natsorted((name for name in names if _is_picture(name)), alg=ns.IGNORECASE | ns.PATH)[:MOST_PICTURES]
 
     def _pdf_pages(self, chapter: Path) -> list[str]:
-        try:
-            with pikepdf.open(chapter) as pdf:
-                return [f"{number}.png" for number in range(1, min(len(pdf.pages), MOST_PICTURES) + 1)]
-        except pikepdf.PdfError as error:
-            raise NoPages(source=self.name) from error
+        from tasks.sources import library_pdf  # noqa: PLC0415 - only where there is a PDF
+
+        return [f"{number}.png" for number in range(1, min(library_pdf.count(chapter, self.name), MOST_PICTURES) + 1)]
 
     def _is_inside(self, path: Path) -> bool:
         return path.resolve().is_relative_to(self._folder)
@@ -191,22 +186,11 @@ class Library:
         number = PurePosixPath(name).stem
         if not number.isdecimal() or f"{int(number)}.png" != name:
             raise PageGone(source=self.name)
-        taken = io.BytesIO()
-        try:
-            with pikepdf.open(chapter) as pdf:
-                if not 1 <= int(number) <= len(pdf.pages):
-                    raise PageGone(source=self.name)
-                images = list(pdf.pages[int(number) - 1].get_images().values())
-                if len(images) != 1 or not isinstance(images[0], pikepdf.Stream):
-                    raise PageBroken(f"{len(images)} pictures on a page", source=self.name)
-                picture = pikepdf.PdfImage(images[0])
-                if picture.width * picture.height > MAX_PIXELS:
-                    raise PageTooLarge(source=self.name)
-                picture.extract_to(stream=taken)
-        except (pikepdf.PdfError, pikepdf.UnsupportedImageTypeError, NotImplementedError, ValueError) as error:
-            raise PageBroken(str(error), source=self.name) from error
-        for start in range(0, taken.tell(), CHUNK):
-            yield taken.getvalue()[start : start + CHUNK]
+        from tasks.sources import library_pdf  # noqa: PLC0415 - as above
+
+        picture = library_pdf.picture(chapter, int(number), self.name)
+        for start in range(0, len(picture), CHUNK):
+            yield picture[start : start + CHUNK]
 
     @contextmanager
     def _opened(self, chapter: Path) -> Iterator[zipfile.ZipFile]:

@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator
 import pytest
 
 from bot import pacing as pacing_module
-from bot.pacing import PROGRESS_IN_ALL, Pacing
+from bot.pacing import PROGRESS_IN_ALL, SPACING_MS, Pacing
 from bot.settings import BotSettings
 from tasks.resources import open_redis
 
@@ -29,7 +29,7 @@ async def test_nobody_looks_before_the_chat_may_be_told(pacing: Pacing, chat: in
 async def test_a_refusal_is_looked_into_again_soon(pacing: Pacing) -> None:
     assert await pacing.try_progress(1)
     assert not await pacing.try_progress(1)
-    assert 0 < pacing.claim_progress(1) <= pacing_module.REFUSED_SECONDS
+    assert 0 < pacing.claim_progress(1) <= SPACING_MS / 1000
 
 
 async def test_progress_leaves_something_of_everybodys_budget(pacing: Pacing) -> None:
