@@ -81,13 +81,17 @@ class Pacing:
         may = (
             (chat_id > 0 or await self._limiter.test(PER_GROUP, str(chat_id)))
             and await self._limiter.test(item, str(chat_id))
+            and await self._limiter.test(IN_ALL, "0")
             and await self._limiter.hit(PROGRESS_IN_ALL, "0")
             and await self._limiter.hit(item, str(chat_id))
             and await self._redis.set(spoke, "1", nx=True, px=SPACING_MS)
-            and await self._limiter.hit(IN_ALL, "0")
-            and (chat_id > 0 or await self._limiter.hit(PER_GROUP, str(chat_id)))
         )
-        return 0.0 if may else REFUSED_SECONDS
+        if not may:
+            return REFUSED_SECONDS
+        if await self._limiter.hit(IN_ALL, "0") and (chat_id > 0 or await self._limiter.hit(PER_GROUP, str(chat_id))):
+            return 0.0
+        await self._redis.delete(spoke)  # another process was faster, and nothing is said
+        return REFUSED_SECONDS
 
     def _note_progress(self, chat_id: int, at: float) -> None:
         self._progress_at.pop(chat_id, None)

@@ -10,6 +10,8 @@ from limits.aio.strategies import MovingWindowRateLimiter
 from redis.asyncio import Redis
 
 SHORTEST_WAIT = 0.05
+MARGIN = 0.05
+"""Seconds by which what waited goes later than it might: what came before may have been longer on its way."""
 
 
 def shared_limiter(redis: Redis, prefix: str) -> MovingWindowRateLimiter:
@@ -24,4 +26,4 @@ async def take(limiter: MovingWindowRateLimiter, item: RateLimitItem, what: str)
     """Return when the budget of `what` allows one more; it counts as spent."""
     while not await limiter.hit(item, what):
         stats = await limiter.get_window_stats(item, what)
-        await asyncio.sleep(max(SHORTEST_WAIT, stats.reset_time - time.time()))
+        await asyncio.sleep(max(SHORTEST_WAIT, stats.reset_time - time.time() + MARGIN))

@@ -9,9 +9,11 @@ import hashlib
 import json
 import logging
 import os
+import secrets
 import shutil
 import time
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -66,16 +68,25 @@ class ChapterCache:
         """Put the chapter's pages into a job's folder, by number; None if it is not here whole."""
         entry = self._folder / key
         try:
-            pages = folder.take_over(self._index(entry).pages, lambda name, target: _link(entry / name, target))
-            os.utime(entry)
+            index = self._index(entry)
         except FileNotFoundError:
-            return None  # not here, or just going
-        except ValueError:
-            # Nothing waits for the disk when a chapter is kept, so a crash of the machine may have left less.
-            log.warning("the cached chapter %s is damaged and goes", key)
-            self._remove(entry)
             return None
+        except ValueError:
+            self._give_up(entry)
+            return None
+        try:
+            pages = folder.take_over(index.pages, lambda name, target: _link(entry / name, target))
+        except (FileNotFoundError, ValueError):
+            # Nothing waits for the disk when a chapter is kept, so a crash of the machine may have left less.
+            self._give_up(entry)
+            return None
+        with suppress(FileNotFoundError):  # it goes just now
+            os.utime(entry)
         return {page.number: page for page in pages}
+
+    def _give_up(self, entry: Path) -> None:
+        log.warning("the cached chapter %s is damaged and goes", entry.name)
+        self._remove(entry)
 
     def _index(self, entry: Path) -> Index:
         index = entry / INDEX
@@ -83,12 +94,11 @@ class ChapterCache:
             raise FileNotFoundError
         return Index.model_validate_json(index.read_bytes())
 
-    def keep(self, key: str, pages: Sequence[PageFile], fence: int) -> None:
+    def keep(self, key: str, pages: Sequence[PageFile]) -> None:
         """Keep a whole chapter: all its pages, in their order. Raises `OSError`."""
         if not self._limit or self._has(key):
             return
-        part = self._folder / f"{key}.{fence}.part"
-        shutil.rmtree(part, ignore_errors=True)
+        part = self._folder / f"{key}.{secrets.token_hex(8)}.part"
         part.mkdir(parents=True)
         for path in {page.path for page in pages}:
             _link(path, part / path.name)

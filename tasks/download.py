@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 import stamina
 
 from tasks.archives.parts import PageFile
-from tasks.errors import ManhwaError, PageError, PageGone, SourceDown, SourceError
+from tasks.errors import ManhwaError, PageError, PageGone, PageUnreachable, SourceDown, SourceError
 from tasks.jobs.job import Failure, Missing
 from tasks.jobs.progress import Meter
 from tasks.models import Chapter, DownloadRequest, Page
@@ -17,13 +17,17 @@ from tasks.sources.http import wait_before_retry
 from tasks.sources.source import Source
 from tasks.workspace import JobFolder
 
-PAGE_ATTEMPTS = 4
+PAGE_ATTEMPTS = 5
+FIRST_WAIT, WAITS_GROW, LONGEST_WAIT, SPREAD = 0.1, 3, 20.0, 0.1
+"""Seconds before a page is tried again, unless its host says how many: 0.1, 0.3, 0.9 and 2.7, and a little more by chance."""
 PAGE_TIMEOUT = 180.0
 """Seconds for all attempts at one page together."""
 SILENT_CHAPTERS = 3
 """So many chapters in a row without an answer of the source, and the rest is not asked for any more."""
 AHEAD = 4
 """Pages for each connection that are listed before they are fetched: a list may take as long as several pages."""
+ATTEMPT_SECONDS = 120.0
+"""Seconds for one of them: aiohttp does not notice each kind of broken answer, and would wait for ever."""
 JOIN_SECONDS = 0.2
 """How often it is looked whether another job has a chapter by now."""
 
@@ -108,8 +112,10 @@ class Downloader:
             stopping = group.create_task(_cancel_when(enough, fetching))
             fetching.add_done_callback(lambda _: stopping.cancel())
         if fetching.cancelled():
-            for fetched in self.chapters:
+            for fetched in [one for one in self.chapters if not one.settled.is_set()]:
                 fetched.give_up(too_late)
+                if self.share:
+                    await self.share.release(fetched.chapter)
 
     async def _fetch_all(self) -> None:
         async with asyncio.TaskGroup() as group:
@@ -120,15 +126,19 @@ class Downloader:
                 await self._queue.put(None)
 
     async def _list_pages(self) -> None:
-        later = [place for place in range(len(self.chapters)) if not await self._begin(place)]
+        kept = {}
+        later = []
+        for place, folder in enumerate(self._folders):
+            kept[place] = await asyncio.to_thread(folder.open)
+            if not await self._begin(place, kept[place]):
+                later.append(place)
         while later:
             await asyncio.sleep(JOIN_SECONDS)
-            later = [place for place in later if not await self._begin(place)]
+            later = [place for place in later if not await self._begin(place, kept[place])]
 
-    async def _begin(self, place: int) -> bool:
+    async def _begin(self, place: int, kept: dict[int, PageFile]) -> bool:
         """See to it that the pages of that chapter come; False = another job downloads it now."""
         fetched, folder = self.chapters[place], self._folders[place]
-        kept = await asyncio.to_thread(folder.open)
         wanted = self.request.only.get(fetched.chapter.id)
         if folder.total is not None and kept.keys() >= set(wanted or range(1, folder.total + 1)):
             # An earlier attempt got the whole chapter: its source need not be asked again.
@@ -212,9 +222,14 @@ class Downloader:
             await self.share.release(fetched.chapter)
 
     async def _fetch_page(self, task: _Task) -> PageFile:
-        async for attempt in stamina.retry_context(wait_before_retry, PAGE_ATTEMPTS, PAGE_TIMEOUT, 0.5, 20.0):
+        waits = (FIRST_WAIT, LONGEST_WAIT, SPREAD, WAITS_GROW)
+        async for attempt in stamina.retry_context(wait_before_retry, PAGE_ATTEMPTS, PAGE_TIMEOUT, *waits):
             with attempt:
-                return await self._read_page(task)
+                try:
+                    async with asyncio.timeout(ATTEMPT_SECONDS):
+                        return await self._read_page(task)
+                except TimeoutError as error:
+                    raise PageUnreachable(source=self.source.name) from error
         raise PageGone  # not reached: the last attempt returns or raises
 
     async def _read_page(self, task: _Task) -> PageFile:

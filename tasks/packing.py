@@ -13,7 +13,8 @@ from tasks.archives.parts import ChapterPages, PageFile, Planner
 from tasks.archives.pictures import make_opaque, make_smaller
 from tasks.archives.strips import slice_strip
 from tasks.archives.zip import Archive, Checkpoint, GrowingZip
-from tasks.jobs.job import ArchiveFile, Missing, Result
+from tasks.errors import NothingDownloaded, PageBroken
+from tasks.jobs.job import ArchiveFile, Failure, Missing, Result
 from tasks.models import ArchiveFormat, DownloadRequest, Quality
 from tasks.workspace import JobFolder
 
@@ -60,6 +61,7 @@ class Packer(AbstractContextManager["Packer"]):
         self._growing: list[GrowingZip] = []
         self._places = 0
         self._saved = 0
+        self._spoiled: list[Missing] = []
 
     def add(self, chapter: ChapterPages, checkpoint: Checkpoint) -> None:
         """Take the next chapter in the order of the request. A ZIP has it from now on; other formats wait for the end."""
@@ -70,12 +72,17 @@ class Packer(AbstractContextManager["Packer"]):
             before = chapter
             chapter = self._made_over(step, make, before, checkpoint)
             self._saved += _bytes(before) - _bytes(chapter) if step == SMALLER else 0
+        if not chapter.pages:
+            return
         for place, piece in self._planner.add(chapter):
             if WRITERS[self._request.format] is None:
                 self._zip_at(place).add(piece, checkpoint)
 
     def finish(self, missing: Sequence[Missing], checkpoint: Checkpoint) -> Result:
-        """Finish all files and give them their names."""
+        """Finish all files and give them their names. Raises `NothingDownloaded` where no page is left."""
+        missing = [*missing, *self._spoiled]
+        if not self._planner.parts:
+            raise NothingDownloaded(source=self._request.source, cause=PageBroken.code)
         total = len(self._planner.parts)
         archives = [Archive(self._request, part, missing, n, total) for n, part in enumerate(self._planner.parts, 1)]
         files = [self._finished(archive, checkpoint) for archive in archives]
@@ -85,7 +92,7 @@ class Packer(AbstractContextManager["Packer"]):
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         for growing in self._growing:
-            growing.close()
+            growing.abandon()
 
     def __enter__(self) -> Self:
         return self
@@ -119,13 +126,25 @@ class Packer(AbstractContextManager["Packer"]):
         for page in chapter.pages:
             checkpoint()
             made = self._folder.made_page(step, self._places, page.number, page.piece)
-            paths = make(page.path, self._folder.made_page_part(step, self._places, page.number, page.piece), made)
+            part = self._folder.made_page_part(step, self._places, page.number, page.piece)
+            try:
+                paths = make(page.path, part, made)
+            except (OSError, ValueError, SyntaxError) as error:
+                if getattr(error, "errno", None):
+                    raise
+                # Whole by its structure, and yet no picture: only who decodes it finds out.
+                self._spoil(chapter, page)
+                continue
             if paths == [page.path]:
                 pages.append(page)
                 continue
             pieces = enumerate(paths, start=1) if len(paths) > 1 else [(page.piece, paths[0])]
             pages += [PageFile.of(page.number, path, piece) for piece, path in pieces]
         return replace(chapter, pages=pages)
+
+    def _spoil(self, chapter: ChapterPages, page: PageFile) -> None:
+        found = {"chapter_id": chapter.chapter.id, "chapter": chapter.chapter.label}
+        self._spoiled.append(Missing(**found, pages=(page.number,), failure=Failure(code=PageBroken.code)))
 
 
 def _bytes(chapter: ChapterPages) -> int:

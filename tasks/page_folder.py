@@ -4,7 +4,7 @@ In the folder
     pages.<fence>            lines of JSON: how many pages the chapter has, as soon as that is known, and what a whole page
                              is, whose bytes follow it. A file for each page would cost more than fetching it
     <page>.<fence>           a page that is too large to be held in memory
-    shared-<n>               a file of another job that has the chapter
+    shared-<fence>-<n>       a file of another job that has the chapter
 Only the worker with that fence writes to a file, so one that woke up late spoils nothing. It is killed at any moment: what is
 at the end of its file counts only if it is all there.
 """
@@ -64,12 +64,13 @@ class PageFolder:
     def open(self) -> dict[int, PageFile]:
         """Whole pages that earlier attempts left, by number; what a crash of the machine cut short is passed over."""
         self._path.mkdir(parents=True, exist_ok=True)
-        pages = [page for file in sorted(self._path.glob("pages.*")) for page in self._read(file)]
+        files = sorted(self._path.glob("pages.*"), key=lambda file: int(file.suffix[1:]))
+        pages = [page for file in files for page in self._read(file)]
         return {page.number: page for page in pages if page.is_as_told()}
 
     def _read(self, path: Path) -> Iterator[PageFile]:
         with path.open("rb") as file:
-            for line in iter(file.readline, b""):
+            while (line := file.readline()).endswith(b"\n"):
                 try:
                     said = LINE.validate_json(line)
                 except ValidationError:
@@ -117,7 +118,7 @@ class PageFolder:
         files: dict[str, Path] = {}
         for page in pages:
             if page.file not in files:
-                files[page.file] = self._path / f"shared-{len(files)}"
+                files[page.file] = self._path / f"shared-{self._fence}-{len(files)}"
                 files[page.file].unlink(missing_ok=True)
                 link(page.file, files[page.file])
             here = page.at(files[page.file])

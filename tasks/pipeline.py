@@ -93,7 +93,7 @@ class _Attempt:
         self._workspace = Workspace(self.settings)
         self._folder = self._workspace.folder(self.job.id, self.lease.fence)
         self._cache = ChapterCache(self._workspace.chapters, self.settings.cache_limit_mb * 1_000_000)
-        self._share = Share(self.job.request, self._cache, self.leases, self.lease.fence)
+        self._share = Share(self.job.request, self._cache, self.leases)
         self._meter = Meter(len(self.job.request.chapters))
         self._state = JobState.DOWNLOADING
         self._enough = asyncio.Event()
@@ -162,7 +162,7 @@ class _Attempt:
             source,
             self._folder,
             self._meter,
-            None if source.is_local else self._share,
+            self._share if self.settings.cache_limit_mb and not source.is_local else None,
             connections=self.settings.download_concurrency,
             max_bytes=page_limit(request),
         )
@@ -189,13 +189,15 @@ class _Attempt:
         needed = 2 * chapters * usual + KEPT_FREE
         free = self._workspace.free_bytes() + self._folder.size()
         if free < needed:
-            free += await asyncio.to_thread(self._make_room, needed - free)
+            await asyncio.to_thread(self._make_room, needed - free)
+            # What other jobs hold of it frees nothing yet.
+            free = self._workspace.free_bytes() + self._folder.size()
         if free < needed:
             raise NoRoom(needed=needed // 1_000_000, free=free // 1_000_000)
 
-    def _make_room(self, short: int) -> int:
-        """Bytes that the cache gave up so that the job fits."""
-        return self._cache.shrink(max(0, self._cache.size - short))
+    def _make_room(self, short: int) -> None:
+        """Let the cache give up what the job is short of."""
+        self._cache.shrink(max(0, self._cache.size - short))
 
 
 def _end_for(error: BaseException) -> JobError | RequestError | None:

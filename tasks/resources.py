@@ -18,7 +18,7 @@ from redis.backoff import ExponentialWithJitterBackoff
 from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import TimeoutError as RedisTimeoutError
 
-from tasks.transport import Address, Streamed, Transport
+from tasks.transport import Address, Refused, Streamed, Transport
 
 REDIS_RETRIES = 40
 """With waits of up to 1 s: about 35 s of a restarting server are sat out before a command fails."""
@@ -107,7 +107,7 @@ def origin(url: httpx.URL) -> Origin:
     return url.raw_scheme, url.raw_host, url.port
 
 
-class PrivateAddress(Exception):
+class PrivateAddress(Refused):
     """A connection to an address that is not public was refused."""
 
 

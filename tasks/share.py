@@ -3,6 +3,9 @@
 import asyncio
 import logging
 from collections.abc import Sequence
+from contextlib import suppress
+
+from redis.exceptions import RedisError
 
 from tasks.archives.parts import PageFile
 from tasks.cache import ChapterCache, cache_key
@@ -16,11 +19,10 @@ log = logging.getLogger(__name__)
 class Share:
     """Takes chapters over, and hands them on. Raises redis errors."""
 
-    def __init__(self, request: DownloadRequest, cache: ChapterCache, leases: ChapterLeases, fence: int) -> None:
+    def __init__(self, request: DownloadRequest, cache: ChapterCache, leases: ChapterLeases) -> None:
         self._request = request
         self._cache = cache
         self._leases = leases
-        self._fence = fence
         self._handing_on: set[asyncio.Task[None]] = set()
 
     async def claim(self, chapter: Chapter) -> bool:
@@ -39,13 +41,15 @@ class Share:
         """All pages of the chapter are there, in this order: others may have them. This job need not wait for that."""
         task = asyncio.create_task(self._hand_on(chapter, pages))
         self._handing_on.add(task)
+        task.add_done_callback(self._handing_on.discard)
 
     async def _hand_on(self, chapter: Chapter, pages: Sequence[PageFile]) -> None:
         try:
-            await asyncio.to_thread(self._cache.keep, self._key(chapter), pages, self._fence)
+            await asyncio.to_thread(self._cache.keep, self._key(chapter), pages)
         except OSError as error:
             log.warning("a chapter could not be kept for others: %s", error)
-        await self.release(chapter)
+        with suppress(RedisError):  # the lease runs out by itself
+            await self.release(chapter)
 
     async def close(self) -> None:
         """Wait until everything is handed on, and let go of what is not."""

@@ -35,6 +35,8 @@ def _errors_of_httpx() -> Iterator[None]:
     try:
         yield
     except aiohttp.ClientError as error:
+        if isinstance(error, aiohttp.ClientConnectorError) and isinstance(error.os_error, Refused):
+            raise error.os_error from None
         ours = next(ours for theirs, ours in ERRORS if isinstance(error, theirs))
         raise ours(type(error).__name__) from error
 
@@ -61,6 +63,10 @@ class Streamed:
     chunks: AsyncIterator[bytes]
 
 
+class Refused(OSError):
+    """What a `socket_factory` raises: no connection to that address is wanted."""
+
+
 class _Body(httpx.AsyncByteStream):
     def __init__(self, answer: aiohttp.ClientResponse) -> None:
         self._answer = answer
@@ -74,7 +80,7 @@ class _Body(httpx.AsyncByteStream):
 
 
 class Transport(httpx.AsyncBaseTransport):
-    """Sends over at most so many connections; errors of `socket_factory`, which is asked before each, come out bare."""
+    """Sends over at most so many connections; a `Refused` of `socket_factory`, which is asked before each, comes out bare."""
 
     def __init__(
         self, connections: int, tls: ssl.SSLContext, socket_factory: Callable[[Address], socket.socket] | None = None
@@ -85,7 +91,8 @@ class Transport(httpx.AsyncBaseTransport):
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
         answer = await self._send(
             request.method,
-            str(request.url),
+            # What is in it of a user and a password is in a header by now, and aiohttp wants it once.
+            str(request.url.copy_with(username=None, password=None)),
             request.extensions["timeout"],
             headers=[(name.decode(), value.decode()) for name, value in request.headers.raw],
             data=await request.aread() or None,

@@ -96,7 +96,7 @@ class Follower:
                     log.warning("job %s: can't reach Redis: %s", job_id, error)
                     await asyncio.sleep(RETRY_SECONDS)
         finally:
-            self._in_chat[chat_id] -= 1
+            self._in_chat -= Counter([chat_id])  # and forgets a chat that nobody waits in
             del self._watches[job_id][key]
             if not self._watches[job_id]:
                 del self._watches[job_id]

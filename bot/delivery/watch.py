@@ -111,6 +111,14 @@ class Watch:
 
         Raises redis errors; running it again goes on where it stopped.
         """
+        try:
+            return await self._follow()
+        finally:
+            if self._clock:
+                self._clock.cancel()
+                self._clock = None
+
+    async def _follow(self) -> str | None:
         while watcher := await self._tools.watchers.get(self._key):
             job = await self._tools.store.read(watcher.job_id)
             self._seen = job.state if job else None

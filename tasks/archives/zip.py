@@ -7,6 +7,7 @@ import json
 import os
 import zipfile
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -65,14 +66,16 @@ class GrowingZip:
         if archive.request.format is ArchiveFormat.CBZ:
             self._target.writestr(entry(COMIC_INFO), comic_info(archive.request, archive.part))
         written = self._target.infolist()
-        self.close()
+        self._target.close()
+        self._file.close()
         validate(self._unfinished, written)
         self._unfinished.rename(file)
 
-    def close(self) -> None:
+    def abandon(self) -> None:
         """Leave it as it is."""
-        self._target.close()
-        self._file.close()
+        self._target.fp = None  # or it would write the contents of a file that nobody wants
+        with suppress(OSError):
+            self._file.close()
 
 
 def entry(name: str) -> zipfile.ZipInfo:

@@ -16,6 +16,9 @@ if holder and holder ~= ARGV[1] then return 0 end
 redis.call('SET', KEYS[1], ARGV[1], 'PX', ARGV[2])
 return 1
 """
+RENEW = """
+if redis.call('GET', KEYS[1]) == ARGV[1] then redis.call('PEXPIRE', KEYS[1], ARGV[2]) end
+"""
 RELEASE = """
 if redis.call('GET', KEYS[1]) == ARGV[1] then redis.call('DEL', KEYS[1]) end
 """
@@ -26,6 +29,7 @@ class ChapterLeases:
 
     def __init__(self, redis: Redis, lease: Lease) -> None:
         self._take = redis.register_script(TAKE)
+        self._renew = redis.register_script(RENEW)
         self._release = redis.register_script(RELEASE)
         self._owner = f"{lease.job_id}:{lease.fence}"
         self._held: set[str] = set()
@@ -40,7 +44,7 @@ class ChapterLeases:
     async def renew(self) -> None:
         """Keep what is held; to be called as often as the job's own lease is renewed."""
         for key in list(self._held):
-            await self._take(keys=[_name(key)], args=self._arguments)
+            await self._renew(keys=[_name(key)], args=self._arguments)
 
     async def release(self, key: str) -> None:
         """Somebody else may have it."""

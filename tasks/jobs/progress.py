@@ -37,10 +37,11 @@ class Meter:
 
     def page_found(self, chapter: int, size: int) -> None:
         """This page was on disk, as another job had it."""
+        share = self._share()
         self._settled[chapter] += 1
         self._pages_done += 1
         self._bytes += size
-        self._share_before = self._share()
+        self._share_before += self._share() - share
 
     def page_arrived(self, chapter: int, size: int) -> None:
         self._settled[chapter] += 1

@@ -1,5 +1,6 @@
 """HTTP for the adapters: answers with retries, pages as streams, and every failure as an error of ours."""
 
+import asyncio
 import json
 import time
 from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
@@ -33,6 +34,8 @@ ATTEMPTS = 3
 ALL_ATTEMPTS_SECONDS = 60.0
 MAX_ANSWER_BYTES = 20_000_000
 MAX_PAGE_BYTES = 50_000_000
+ANSWER_SECONDS = 120.0
+"""For all of one answer: aiohttp does not notice each kind of broken one, and would wait for ever."""
 OVERLOADED = {429, 502, 503, 504}
 SHUT_OUT_SECONDS = 120.0
 """What a guard in front of a site wants that answers 400 with a page for people instead of saying how long."""
@@ -124,11 +127,14 @@ class SourceHttp:
         try:
             address = httpx.URL(url)
             client = self._web.client_for(address)
-            async with client.stream(method, address, follow_redirects=False, **request) as answer:
+            async with (
+                asyncio.timeout(ANSWER_SECONDS),
+                client.stream(method, address, follow_redirects=False, **request) as answer,
+            ):
                 return await self._read_answer(answer, where)
         except httpx.InvalidURL as error:
             raise SourceFailed(source=self._source) from error
-        except (httpx.TransportError, httpx.DecodingError, PrivateAddress, UnicodeError) as error:
+        except (httpx.TransportError, httpx.DecodingError, PrivateAddress, UnicodeError, TimeoutError) as error:
             raise SourceDown(type(error).__name__, source=self._source) from error
 
     async def _read_answer(self, answer: httpx.Response, where: str) -> Answer:

@@ -15,7 +15,7 @@ from typing import Any
 from urllib.parse import quote, urlsplit
 
 import httpx
-from limits import RateLimitItemPerMinute
+from limits import RateLimitItemPerSecond
 from pydantic import ValidationError
 
 from tasks.errors import (
@@ -46,7 +46,8 @@ IN_A_FEED = 500
 BY_IDS = 100
 FARTHEST = 10_000
 """`offset + limit` may not be more."""
-AT_HOME_LIMIT = RateLimitItemPerMinute(40, namespace="at-home")
+AT_HOME_LIMIT = RateLimitItemPerSecond(40, 61, namespace="at-home")
+"""Forty a minute, and a second for those that were longer on their way."""
 NODE_SECONDS = 300.0
 """Of the 15 minutes that a node's address is good for: it has to last for the pages that are on their way."""
 MOST_NODES = 64

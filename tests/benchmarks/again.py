@@ -58,7 +58,7 @@ async def _in_the_chat(folder: Path, rounds: int) -> list[Figure]:
         more = telegram.files.uploads - uploads + told(url)["pages"] - asked["pages"] + told(url)["lists"]
     return [
         Figure("tap on Download to the first status message", median(signs), "s", 0.5),
-        Figure("two people ask for a chapter at once, requests for its pages", joined),
+        Figure(f"two people ask for a chapter of {PAGES} pages at once, requests for them", joined, "", PAGES),
         Figure("known to Telegram: tap to document", median(documents), "s", 0.5),
         Figure("  uploads and requests to the source", more - asked["lists"], "", 0),
     ]
@@ -68,11 +68,13 @@ async def _first_sign(mina: Person, telegram: StandIn, number: int) -> float:
     """Seconds from a tap on `Download` to the message that tells of it."""
     sent = await mina.sends("/search harbour")
     await mina.presses(".", on=await mina.sees("title", after=sent))
-    await mina.presses("Chapters", on=await mina.sees("Harbour", after=sent))
+    await mina.presses("Chapters", on=await mina.sees("Chapters: ", after=sent))
     picker = await mina.sees("Pick chapters, or answer", after=sent)
     await mina.presses(f"^{number + 1}$", on=picker)
     await mina.sees("Picked 1", after=sent)
-    return await _until_message(mina, telegram, r"Download \(1\)")
+    took = await _until_message(mina, telegram, r"Download \(1\)")
+    await mina.sees("Done", after=sent)
+    return took
 
 
 async def _from_telegram(mina: Person, telegram: StandIn) -> float:

@@ -32,7 +32,7 @@ class Jobs:
         """A job got a chapter with these pages, and it is kept under that key."""
         folder, bodies = self.folder(), [picture(shade) for shade in shades]
         pages = [put(folder, number, body) for number, body in reversed(list(enumerate(bodies, start=1)))]
-        self.cache.keep(key, sorted(pages, key=lambda page: page.number), 1)
+        self.cache.keep(key, sorted(pages, key=lambda page: page.number))
         return bodies
 
     def taken(self, key: str) -> list[bytes] | None:
@@ -91,13 +91,20 @@ def test_nothing_is_kept_beyond_the_limit_after_a_sweep(tmp_path: Path) -> None:
     assert 0 < little.cache.size <= 5000
 
 
-def test_a_chapter_that_is_too_old_is_asked_for_anew(jobs: Jobs, monkeypatch: pytest.MonkeyPatch) -> None:
-    jobs.kept("a", 1)
+def test_a_chapter_that_is_too_old_is_asked_for_anew(
+    jobs: Jobs, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    older = jobs.kept("a", 1)
     monkeypatch.setattr(cache_module, "LONGEST_KEPT", -1)
     assert jobs.taken("a") is None
     monkeypatch.undo()
-    newer = jobs.kept("b", 1)
-    assert jobs.taken("b") == newer
+    jobs.kept("a", 2)
+    assert jobs.taken("a") == older  # it was not too old after all
+    moment = time.time() - 2 * cache_module.LONGEST_KEPT
+    os.utime(tmp_path / "chapters" / "a" / "index.json", (moment, moment))
+    assert jobs.taken("a") is None
+    newer = jobs.kept("a", 2)
+    assert jobs.taken("a") == newer
 
 
 def test_a_damaged_chapter_is_never_served(jobs: Jobs, tmp_path: Path) -> None:
@@ -139,5 +146,13 @@ def test_a_page_of_its_own_file_is_kept_as_well(jobs: Jobs) -> None:
     folder = jobs.folder()
     body = picture(5, 1000, "PNG")
     page: PageFile = put(folder, 1, body)
-    jobs.cache.keep("large", [page], 1)
+    jobs.cache.keep("large", [page])
     assert jobs.taken("large") == [body]
+
+
+def test_a_chapter_that_lost_a_file_goes_and_comes_anew(jobs: Jobs, tmp_path: Path) -> None:
+    jobs.kept("a", 1)
+    (tmp_path / "chapters" / "a" / "pages.1").unlink()
+    assert jobs.taken("a") is None
+    bodies = jobs.kept("a", 2)
+    assert jobs.taken("a") == bodies

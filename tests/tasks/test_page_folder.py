@@ -94,3 +94,25 @@ def test_what_is_no_picture_leaves_nothing(folder: PageFolder, tmp_path: Path, s
     assert not [path for path in (tmp_path / "chapter").iterdir() if path.stat().st_size]
     put(folder, 1, picture(1))
     assert sorted(again(tmp_path).open()) == [1]
+
+
+def test_the_youngest_worker_has_the_last_word(tmp_path: Path) -> None:
+    bodies = {}
+    for fence in (1, 9, 10, 11):
+        folder = PageFolder(tmp_path / "chapter", fence)
+        folder.open()
+        folder.note_total(fence)
+        bodies[fence] = picture(fence)
+        put(folder, 1, bodies[fence])
+    last = again(tmp_path, 12)
+    assert last.open()[1].read() == bodies[11]
+    assert last.total == 11
+
+
+def test_a_total_that_a_kill_cut_short_does_not_count(folder: PageFolder, tmp_path: Path) -> None:
+    folder.note_total(123)
+    file = tmp_path / "chapter" / "pages.1"
+    file.write_bytes(file.read_bytes()[:-2])
+    found = again(tmp_path)
+    found.open()
+    assert found.total is None

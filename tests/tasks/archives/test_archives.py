@@ -2,7 +2,7 @@
 
 import json
 import zipfile
-from contextlib import closing
+from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
 from xml.etree import ElementTree
@@ -91,7 +91,9 @@ def never() -> None:
 
 
 def write_zip(archive: Archive, unfinished: Path, file: Path, checkpoint: Checkpoint) -> None:
-    with closing(GrowingZip(unfinished)) as growing:
+    with ExitStack() as stack:
+        growing = GrowingZip(unfinished)
+        stack.callback(growing.abandon)
         for chapter in archive.part.chapters:
             growing.add(chapter, checkpoint)
         growing.finish(archive, file)

@@ -39,3 +39,12 @@ async def test_who_died_holds_nothing_up(store: JobStore, monkeypatch: pytest.Mo
     while not await other.take("c1"):
         await alive.renew()
     assert not await other.take("c2")
+
+
+async def test_renewing_brings_nothing_back(store: JobStore) -> None:
+    first, second = leases(store, "a"), leases(store, "b")
+    assert await first.take("c1")
+    # As it is where a chapter is let go of while the others are renewed.
+    await leases(store, "a").release("c1")
+    await first.renew()
+    assert await second.take("c1")

@@ -1,10 +1,12 @@
 """Web requests that go wrong, one by one."""
 
+import socket
 import threading
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
 
+import aiohttp
 import httpx
 import pytest
 
@@ -21,6 +23,7 @@ from tasks.errors import (
 )
 from tasks.models import Page
 from tasks.resources import open_web
+from tasks.sources import http as http_module
 from tasks.sources.http import SourceHttp, retry_after, wait_before_retry
 from tasks.sources.pace import Pace
 from tests.web_server import Reply, WebServer
@@ -151,3 +154,45 @@ def test_what_the_other_side_asks_for_is_waited() -> None:
     assert wait_before_retry(down) == 3.0
     assert wait_before_retry(SourceFailed(source="test")) is False
     assert wait_before_retry(ValueError()) is False
+
+
+BROKEN = Reply(b"5\r\nhello\r\nZZZ\r\nfoo", headers={"Transfer-Encoding": "chunked"}, length=False)
+"""An answer in chunks, one of which has no length."""
+
+
+async def test_an_answer_in_broken_chunks_holds_nobody_up(
+    source_server: WebServer, http: SourceHttp, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(http_module, "ANSWER_SECONDS", 0.5)
+    monkeypatch.setattr(http_module, "ATTEMPTS", 1)
+    source_server.on("/broken", BROKEN)
+    with pytest.raises(SourceDown):
+        await http.json(f"{source_server.url}/broken")
+
+
+async def test_a_user_and_password_of_the_operator_are_sent_once(source_server: WebServer, http: SourceHttp) -> None:
+    source_server.on("/private", Reply(b"{}"))
+    address = source_server.url.replace("://", "://user:pa%20ss@")
+    assert await http.json(f"{address}/private") == {}
+    assert source_server.requests[-1][1]["Authorization"] == "Basic dXNlcjpwYSBzcw=="
+
+
+@pytest.mark.parametrize("addresses", [["127.0.0.1", "10.0.0.1"], ["::1", "127.0.0.1"], ["10.0.0.1"]])
+async def test_a_name_with_several_private_addresses_is_not_asked(
+    http: SourceHttp, monkeypatch: pytest.MonkeyPatch, addresses: list[str]
+) -> None:
+    async def resolve(*_: object, **__: object) -> list[dict[str, object]]:
+        return [
+            {"hostname": "x", "host": one, "port": 80, "proto": 0, "flags": 0, "family": _family(one)}
+            for one in addresses
+        ]
+
+    monkeypatch.setattr(aiohttp.ThreadedResolver, "resolve", resolve)
+    with pytest.raises(PageForbidden):
+        await read(http, "http://pictures.example/page")
+    with pytest.raises(SourceDown):
+        await http.json("http://pictures.example/list")
+
+
+def _family(address: str) -> int:
+    return socket.AF_INET6 if ":" in address else socket.AF_INET
