@@ -45,7 +45,7 @@ async def _in_the_chat(folder: Path, rounds: int) -> list[Figure]:
     async with (
         serve() as telegram,
         origin(WIRE) as url,
-        installation(folder, **consumet(url)) as at,
+        installation(folder, **consumet(url, CACHE_LIMIT_MB="5000")) as at,
         at.workers(1, processes=2),
         bot_process(at, telegram),
         Person(telegram.url, MINA) as mina,
