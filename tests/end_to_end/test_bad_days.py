@@ -270,15 +270,15 @@ class TestKills:
         consumet: dict[str, str],
     ) -> None:
         let_go = shelf.holds_back(1, 2)
-        limits = {"TASK_SOFT_TIME_LIMIT": "9", "TASK_TIME_LIMIT": "10"}
-        settings = consumet_settings.model_copy(update={"task_time_limit": 10})
+        limits = {"TASK_SOFT_TIME_LIMIT": "4", "TASK_TIME_LIMIT": "5"}
+        settings = consumet_settings.model_copy(update={"task_time_limit": 5})
         with start_worker("stuck", **consumet, **limits) as stuck:
             async with running_bot(settings):
                 sent = await mina.sends(shelf.command(1))
                 await mina.sees("pages 1/2", after=sent)
                 for child in children(stuck.pid):
                     os.kill(child, signal.SIGSTOP)
-                await mina.sees("❌ Failed · It took longer than 10 seconds", after=sent)
+                await mina.sees("❌ Failed · It took longer than 5 seconds", after=sent)
                 for child in children(stuck.pid):  # the one that had no job is to clean up
                     os.kill(child, signal.SIGCONT)
                 await soon(lambda: folders(settings) == [], "the job's folder is gone")
