@@ -215,8 +215,6 @@ class Watch:
             await self._edit(watcher, screen)
             others = self._neighbours[self._chat_id] - 1
             self._quiet_until = asyncio.get_running_loop().time() + others * TURN_SECONDS
-        else:
-            self._look_in_turn()  # this may have been the last that its worker said
 
     async def _nod(self, watcher: Watcher) -> None:
         """Show that the request was seen, where a board tells the rest."""
