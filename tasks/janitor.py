@@ -42,7 +42,7 @@ async def sweep(settings: TaskSettings) -> int:
     The cache of chapters shrinks to its limit.
     """
     workspace = Workspace(settings)
-    await asyncio.to_thread(ChapterCache(workspace.chapters, settings.cache_limit_mb * 1_000_000).shrink)
+    await asyncio.to_thread(ChapterCache(workspace.chapters, settings.cache_limit).shrink)
     async with open_redis(settings.redis_url) as redis:
         store = JobStore(redis)
         async with open_dispatch(settings, store) as dispatch:

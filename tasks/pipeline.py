@@ -92,7 +92,7 @@ class _Attempt:
     def __post_init__(self) -> None:
         self._workspace = Workspace(self.settings)
         self._folder = self._workspace.folder(self.job.id, self.lease.fence)
-        self._cache = ChapterCache(self._workspace.chapters, self.settings.cache_limit_mb * 1_000_000)
+        self._cache = ChapterCache(self._workspace.chapters, self.settings.cache_limit)
         self._share = Share(self.job.request, self._cache, self.leases)
         self._meter = Meter(len(self.job.request.chapters))
         self._state = JobState.DOWNLOADING
@@ -162,7 +162,7 @@ class _Attempt:
             source,
             self._folder,
             self._meter,
-            self._share if self.settings.cache_limit_mb and not source.is_local else None,
+            self._share if self.settings.cache_limit and not source.is_local else None,
             connections=self.settings.download_concurrency,
             max_bytes=page_limit(request),
         )

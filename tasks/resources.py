@@ -30,7 +30,7 @@ USER_AGENT = "ManhwaDownloader/0.1 (Telegram bot; self-hosted)"
 AS_IT_IS = {"User-Agent": USER_AGENT, "Accept-Encoding": "identity"}
 """What goes with a request for a page: pictures do not get smaller any more."""
 CONNECTIONS = 20
-"""At most, of each of the two ways of a process."""
+"""At most, of each of the two ways of a process: the pages of a job, and beside them the lists of those that come next."""
 SOURCE_TIMEOUT = httpx.Timeout(30.0, connect=10.0)
 """Seconds; a scraper behind Consumet may take long for one answer, and has no timeout of its own."""
 

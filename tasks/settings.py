@@ -206,6 +206,11 @@ class TaskSettings(BaseSettings):
         return not (self.mangapi_url or mangadex or self.library_dir or self.opds_catalogs)
 
     @property
+    def cache_limit(self) -> int:
+        """Bytes that whole chapters may take on disk; 0 = none is kept."""
+        return self.cache_limit_mb * 1_000_000
+
+    @property
     def data_path(self) -> Path:
         """`DATA_DIR`, absolute."""
         return self.data_dir.expanduser().absolute()

@@ -15,7 +15,6 @@ from bot.language import mark, say
 from bot.memory.watchers import Watcher, Watchers
 from bot.middlewares import Answer
 from tasks.archives.names import chapter_range
-from tasks.jobs.job import JobState
 from tasks.jobs.store import JobStore
 
 NONE = mark("You have no downloads running.")
@@ -39,11 +38,12 @@ def router() -> Router:
 
 async def list_jobs(message: Message, caller: Caller, watchers: Watchers, store: JobStore) -> None:
     waiting = await _waiting(message, caller, watchers)
+    places = await store.line()
     lines, ids, labels = [], [], []
     for watcher in waiting[:MOST_JOBS_SHOWN]:
         job = await store.read(watcher.job_id)
         if job:
-            lines.append(brief(job, await store.place(job.id) if job.state is JobState.QUEUED else None))
+            lines.append(brief(job, places.get(job.id)))
             ids.append(job.id)
             labels.append(f"{chapter_range([c.label for c in job.request.chapters])} · {job.request.title}")
     if not ids:

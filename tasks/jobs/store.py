@@ -115,10 +115,6 @@ class JobStore:
         }
         return Job.model_validate({"id": job_id, **decoded, "request": _request(fields["request"])})
 
-    async def place(self, job_id: str) -> Place | None:
-        """Where the job stands in line; None if it is not queued."""
-        return (await self.line()).get(job_id)
-
     async def line(self) -> dict[str, Place]:
         """Where each queued job stands, by id."""
         ids = cast("list[str]", await self._move("line"))

@@ -145,8 +145,8 @@ async def test_lost_workers_count_and_stopped_ones_do_not(store: JobStore, monke
 
 
 async def line(store: JobStore, *jobs: str) -> list[int | None]:
-    places = [await store.place(job_id) for job_id in jobs]
-    return [place.position if place else None for place in places]
+    line = await store.line()
+    return [line[job_id].position if job_id in line else None for job_id in jobs]
 
 
 async def test_places_of_one_person_are_by_arrival(store: JobStore) -> None:
@@ -155,7 +155,7 @@ async def test_places_of_one_person_are_by_arrival(store: JobStore) -> None:
     await taken(store, jobs[0])
     assert await line(store, *jobs) == [None, 1, 2]
     await store.remember_finished(60, 1)
-    third = await store.place(jobs[2])
+    third = (await store.line()).get(jobs[2])
     assert third is not None
     assert (third.position, third.wait) == (2, 120)
 
