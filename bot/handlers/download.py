@@ -20,21 +20,14 @@ from bot.memory.history import History
 from bot.memory.menus import Menus, Picker
 from bot.memory.preferences import Chosen, Preferences
 from bot.middlewares import Answer
+from bot.requests import locate, request_for
 from bot.settings import BotSettings
 from bot.texts import safe, sentence
-from tasks.errors import ManhwaError, NotFound, RequestError, TooManyChapters
+from tasks.errors import ManhwaError, RequestError
 from tasks.jobs.job import Job
 from tasks.jobs.store import JobStore
 from tasks.models import (
-    DEFAULT_WIDTH,
-    LONGEST_ID,
-    ArchiveFormat,
-    Chapter,
     DownloadRequest,
-    Manga,
-    MangaDetails,
-    Quality,
-    Split,
 )
 from tasks.sources.registry import Sources
 
@@ -43,8 +36,6 @@ USAGE = mark(
 )
 TOO_LONG_AGO = mark("That is too long ago. Send /search to find it again.")
 MOST_SHOWN = 10
-RIGHT_TO_LEFT = "ja"
-"""The language whose comics are read so."""
 TAKEN = {
     Taken.STARTED: mark("On its way."),
     Taken.JOINED: mark("That is on its way already; you wait for it as well."),
@@ -62,27 +53,6 @@ def router() -> Router:
     routes.callback_query.register(get_again, GetAgain.filter())
     routes.message.register(list_history, Command("history"))
     return routes
-
-
-def request_for(
-    manga: Manga, chapters: Sequence[Chapter], preferences: Preferences, settings: BotSettings
-) -> DownloadRequest:
-    """A request for these chapters, in the form that was chosen."""
-    quality = preferences.quality or Quality.ORIGINAL
-    return DownloadRequest(
-        source=manga.source,
-        title=manga.title,
-        manga_id=manga.id,
-        chapters=tuple(chapters),
-        format=preferences.format or ArchiveFormat.ZIP,
-        quality=quality,
-        width=DEFAULT_WIDTH if quality is Quality.ORIGINAL else preferences.width or DEFAULT_WIDTH,
-        split=preferences.split or Split.ALL,
-        sliced=preferences.sliced or False,
-        right_to_left=manga.original_language == RIGHT_TO_LEFT if manga.original_language else None,
-        url=manga.url,
-        part_limit=settings.upload_limit,
-    )
 
 
 async def download_picked(
@@ -222,15 +192,3 @@ def _words(text: str) -> list[str]:
         return shlex.split(text)
     except ValueError:
         return text.split()
-
-
-async def locate(source_name: str, ids: Sequence[str], sources: Sources, settings: BotSettings) -> MangaDetails:
-    """The chapters with these ids, as many as fit into a job. Raises `RequestError` and `SourceError`."""
-    source = sources.get(source_name)
-    unique = list(dict.fromkeys(ids))
-    # Before the source is asked for each of them.
-    if len(unique) > settings.max_chapters_per_job:
-        raise TooManyChapters(asked=len(unique), limit=settings.max_chapters_per_job)
-    if any(len(one) > LONGEST_ID for one in unique):
-        raise NotFound(source=source.name)
-    return await source.locate(unique)

@@ -9,12 +9,13 @@ from aiogram.types import Message
 
 from bot.callers import Caller
 from bot.delivery.desk import Desk
-from bot.handlers.download import locate, take_command
+from bot.handlers.download import take_command
 from bot.handlers.share import Opening
 from bot.language import mark, say
 from bot.memory.menus import Menus
 from bot.memory.preferences import Chosen, Preferences
 from bot.memory.shared import Shared
+from bot.requests import locate
 from bot.settings import BotSettings
 from bot.texts import safe, sentence
 from tasks.errors import ManhwaError

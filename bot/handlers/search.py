@@ -1,7 +1,5 @@
 """`/search` and plain text in a private chat: results as buttons, and paging through them."""
 
-import asyncio
-from collections.abc import AsyncGenerator
 from contextlib import aclosing
 
 from aiogram import F, Router
@@ -17,11 +15,10 @@ from bot.language import many, mark, say
 from bot.memory.found import Found
 from bot.memory.menus import Menus, Results
 from bot.memory.preferences import Preferences
+from bot.search import Search
 from bot.texts import safe
-from tasks.errors import SourceError
 from tasks.models import Manga
 from tasks.sources.registry import Sources
-from tasks.sources.source import Source
 
 USAGE = mark("Send /search and a title, such as <code>/search lighthouse</code>.")
 FILTERS = "<code>lang:en from:ko status:completed rating:safe order:year is:readable</code>"
@@ -34,8 +31,6 @@ ALL_SILENT = mark(
 )
 
 QUERY_LENGTH = 200
-SEARCH_SECONDS = 40.0
-"""A source that takes longer counts as silent."""
 
 
 def router() -> Router:
@@ -86,43 +81,6 @@ async def unknown_command(message: Message) -> None:
 async def show_results(query: CallbackQuery, callback_data: ShowResults, menus: Menus, editor: Editor) -> None:
     menu = await open_menu(menus, callback_data.menu, Results, query)
     editor.show_once(spot_of(query), results_screen(menu, callback_data.page))
-
-
-class Search:
-    """Asks sources, or remembers what they said a moment ago."""
-
-    def __init__(self, sources: list[Source], found: Found) -> None:
-        self.sources = sources
-        self._found = found
-
-    async def answers(self, query: str) -> AsyncGenerator[tuple[Source, tuple[Manga, ...] | None]]:
-        """Each source with what it found, as they answer; None = it gave no answer."""
-        asking = [asyncio.create_task(self._ask(source, query)) for source in self.sources]
-        try:
-            for answered in asyncio.as_completed(asking):
-                yield await answered
-        finally:
-            for one in asking:
-                one.cancel()
-
-    async def all(self, query: str) -> list[Manga]:
-        """What all sources together find."""
-        async with aclosing(self.answers(query)) as answers:
-            return [manga async for _, mangas in answers for manga in mangas or ()]
-
-    async def _ask(self, source: Source, query: str) -> tuple[Source, tuple[Manga, ...] | None]:
-        if (known := await self._found.get(source.name, query)) is not None:
-            return source, known
-        try:
-            async with asyncio.timeout(SEARCH_SECONDS):
-                title, filters = search_words.parse(query)
-                mangas = (await source.search(title, 1, filters)).mangas
-        except search_words.UnknownFilter:
-            return source, ()
-        except (SourceError, TimeoutError):
-            return source, None
-        await self._found.keep(source.name, query, mangas)
-        return source, mangas
 
 
 async def _search(

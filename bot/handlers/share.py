@@ -19,13 +19,13 @@ from bot.callers import Caller
 from bot.delivery.status_message import caption
 from bot.handlers.browse import NOT_ALLOWED, card, new_picker, not_opened, send_picker
 from bot.handlers.menu_access import is_member
-from bot.handlers.search import Search
 from bot.language import mark, say
 from bot.links import Kind
 from bot.memory.found import Found
 from bot.memory.menus import Menus, Picker
 from bot.memory.preferences import Chosen, Preferences
 from bot.memory.shared import Errand, Selection, SentFile, Shared
+from bot.search import Search
 from bot.settings import BotSettings
 from bot.texts import chapters_text, safe
 from tasks.archives.names import chapter_range

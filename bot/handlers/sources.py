@@ -1,6 +1,5 @@
 """`/sources`: number, name, up or down, why, and how the source did lately."""
 
-import asyncio
 import time
 
 from aiogram import Router
@@ -8,13 +7,10 @@ from aiogram.filters import Command
 from aiogram.types import Message
 
 from bot.language import say
-from bot.texts import duration, safe, sentence
-from tasks.errors import SourceError
+from bot.standing import Standing, standings
+from bot.texts import duration, safe
 from tasks.sources.health import Report
 from tasks.sources.registry import Sources
-from tasks.sources.source import Source
-
-CHECK_SECONDS = 10.0
 
 
 def router() -> Router:
@@ -29,38 +25,17 @@ async def list_sources(message: Message, sources: Sources) -> None:
 
 async def source_lines(sources: Sources) -> list[str]:
     """A line of HTML for each source."""
-    return await asyncio.gather(*(_line(source, sources) for source in sources.all()))
+    return [source_line(one) for one in await standings(sources)]
 
 
-async def _line(source: Source, sources: Sources) -> str:
-    return source_line(source, await _trouble(source), await sources.report(source))
-
-
-async def _trouble(source: Source) -> str:
-    """Why the source does not answer now; empty if it does."""
-    try:
-        async with asyncio.timeout(CHECK_SECONDS):
-            await source.check()
-    except SourceError as error:
-        return sentence(error.code, {**error.detail, "source": source.name})
-    except TimeoutError:
-        return say("no answer within {seconds} s", seconds=int(CHECK_SECONDS))
-    return ""
-
-
-def source_line(source: Source, trouble: str, report: Report) -> str:
-    """A source's number, name, whether it is up, and how it did lately, as HTML.
-
-    It is down while it is in `trouble`, and also while what was really asked of it failed: some answer for a site that
-    is gone.
-    """
-    name = f"<code>{source.number}</code> {safe(source.name)}"
-    why = trouble or (sentence(report.failing, {"source": source.name}) if report.failing else "")
-    if why:
-        standing = f"🔴 {say('{source} – down: {why}', source=name, why=safe(why))}"
+def source_line(standing: Standing) -> str:
+    """A source's number, name, whether it is up, and how it did lately, as HTML."""
+    name = f"<code>{standing.source.number}</code> {safe(standing.source.name)}"
+    if standing.trouble:
+        line = f"🔴 {say('{source} – down: {why}', source=name, why=safe(standing.trouble))}"
     else:
-        standing = f"🟢 {say('{source} – up', source=name)}"
-    return " · ".join([standing, *_facts(report)])
+        line = f"🟢 {say('{source} – up', source=name)}"
+    return " · ".join([line, *_facts(standing.report)])
 
 
 def _facts(report: Report) -> list[str]:
