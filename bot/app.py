@@ -4,6 +4,7 @@ import asyncio
 import gc
 import logging
 import signal
+import socket
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 from typing import Any
@@ -25,11 +26,13 @@ from bot.delivery.courier import Courier
 from bot.delivery.desk import Canceller, Desk
 from bot.delivery.follower import Follower
 from bot.delivery.line import Line
+from bot.delivery.pickup import Pickup
 from bot.delivery.watch import WatchTools
 from bot.editing import Editor
 from bot.handlers import routers
 from bot.memory.bans import Bans
 from bot.memory.boards import BoardMemory
+from bot.memory.fetches import Fetches
 from bot.memory.found import Found
 from bot.memory.history import History
 from bot.memory.menus import Menus
@@ -41,6 +44,10 @@ from bot.middlewares import AnswerPresses, OnlyOnce, Polite, RightToLeft, WriteD
 from bot.pacing import Pacing
 from bot.session import Session
 from bot.settings import BotSettings
+from bot.web.door import Door
+from bot.web.files import MOST_FETCHES
+from bot.web.routes import Rooms
+from bot.web.server import bound, open_web
 from tasks.dispatch import open_dispatch
 from tasks.jobs.store import JobStore
 from tasks.resources import open_redis
@@ -87,9 +94,19 @@ async def _serve_until(stop: asyncio.Event, settings: BotSettings) -> None:
 
 
 @asynccontextmanager
-async def open_app(settings: BotSettings) -> AsyncIterator[None]:
-    """The bot, polling for updates while the block lasts. Raises `WrongToken`."""
-    await _wait_for_redis(settings)
+async def open_app(settings: BotSettings) -> AsyncIterator[str]:
+    """The bot, polling for updates while the block lasts; the address of its web API.
+
+    Raises `WrongToken`, and `SettingsError` where that address is taken.
+    """
+    with bound(settings) as taken:
+        await _wait_for_redis(settings)
+        async with _open(settings, taken) as address:
+            yield address
+
+
+@asynccontextmanager
+async def _open(settings: BotSettings, taken: socket.socket) -> AsyncIterator[str]:
     async with open_redis(settings.redis_url) as redis, open_bot(settings) as bot:
         pacing = Pacing(redis)
         updates = Updates(redis)
@@ -118,6 +135,9 @@ async def open_app(settings: BotSettings) -> AsyncIterator[None]:
                         has_others=len(sources.all()) > 1,
                     )
                     follower = Follower(tools, store, background)
+                    canceller, fetches = Canceller(watchers, dispatch, follower), Fetches(redis)
+                    pickup = Pickup(dispatch, store, watchers, fetches, canceller)
+                    found = Found(redis)
                     only_once = OnlyOnce(updates)
                     dispatcher = _dispatcher(
                         only_once,
@@ -126,7 +146,7 @@ async def open_app(settings: BotSettings) -> AsyncIterator[None]:
                         chosen=chosen,
                         bans=bans,
                         shared=shared,
-                        found=Found(redis),
+                        found=found,
                         settings=settings,
                         sources=sources,
                         store=store,
@@ -135,7 +155,7 @@ async def open_app(settings: BotSettings) -> AsyncIterator[None]:
                         editor=Editor(bot, pacing, background),
                         desk=Desk(dispatch, watchers, Copies(bot, shared, history), follower),
                         history=history,
-                        canceller=Canceller(watchers, dispatch, follower),
+                        canceller=canceller,
                     )
                     # Before the follower: a request that is handled anew has to meet its job as it was.
                     await _handle_left(dispatcher, bot, updates, only_once)
@@ -143,9 +163,21 @@ async def open_app(settings: BotSettings) -> AsyncIterator[None]:
                     group.create_task(follower.run())
                     group.create_task(Supervisor(store, dispatch).run())
                     group.create_task(_poll(dispatcher, bot))
+                    rooms = Rooms(
+                        settings,
+                        Door(settings, redis),
+                        sources,
+                        found,
+                        store,
+                        pickup,
+                        fetches,
+                        Workspace(settings),
+                        asyncio.Semaphore(MOST_FETCHES),
+                    )
                     # All that is there now stays: looking through it for what may go takes a quarter of a second each time.
                     gc.freeze()
-                    yield
+                    async with open_web(rooms, taken) as address:
+                        yield address
                     await _stop_polling(dispatcher)
                     group.create_task(_end_group())
             except* _Stopped:

@@ -1,9 +1,11 @@
 """The settings of the bot: those of the workers, and its own."""
 
+import re
 from functools import cache
+from ipaddress import ip_address
 from typing import Annotated
 
-from pydantic import BeforeValidator, Field, SecretStr
+from pydantic import AfterValidator, BeforeValidator, Field, SecretStr
 from pydantic_settings import NoDecode
 
 from tasks.settings import BaseUrl, TaskSettings, load, words
@@ -16,6 +18,25 @@ ENVELOPE = 1_000_000
 Ids = Annotated[tuple[int, ...], NoDecode, BeforeValidator(words)]
 """Telegram's ids of people (positive) and groups (negative), parted by spaces or commas."""
 
+NO_LIMIT = 10**15
+"""Bytes that no archive has."""
+TOKEN = re.compile(r"[\x21-\x7e]{1,256}")
+
+
+def _token(secret: SecretStr) -> SecretStr:
+    if secret.get_secret_value() and not TOKEN.fullmatch(secret.get_secret_value()):
+        raise ValueError("has to be 1 to 256 letters, digits or signs of ASCII, without spaces")
+    return secret
+
+
+def _host(value: str) -> str:
+    try:
+        ip_address(value)
+    except ValueError:
+        if value != "localhost":
+            raise ValueError("has to be an address such as 127.0.0.1, ::1 or 0.0.0.0, or localhost") from None
+    return value
+
 
 class BotSettings(TaskSettings):
     """What the bot needs to know."""
@@ -27,12 +48,22 @@ class BotSettings(TaskSettings):
     admins: Ids = ()
     ephemeral_menus: bool = False
     upload_limit_mb: int | None = Field(default=None, ge=2, le=LOCAL_LIMIT_MB)
+    api_host: Annotated[str, AfterValidator(_host)] = "127.0.0.1"
+    api_port: int = Field(default=8000, ge=0, le=65535)
+    api_token: Annotated[SecretStr, AfterValidator(_token)] = SecretStr("")
+    api_rate_limit: int = Field(default=120, ge=1)
+    public_url: BaseUrl = ""
 
     @property
     def upload_limit(self) -> int:
         """Largest file for the chat, in bytes."""
         usual = LOCAL_LIMIT_MB if self.telegram_api_local else CLOUD_LIMIT_MB
         return (self.upload_limit_mb or usual) * 1_000_000 - ENVELOPE
+
+    @property
+    def part_limit(self) -> int:
+        """Largest file of an archive for the chat, in bytes: a link takes any size there."""
+        return NO_LIMIT if self.public_url else self.upload_limit
 
 
 @cache

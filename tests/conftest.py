@@ -12,6 +12,7 @@ from contextlib import AbstractContextManager, asynccontextmanager, contextmanag
 from pathlib import Path
 from types import CoroutineType
 
+import httpx
 import hypothesis
 import pytest
 from pydantic import SecretStr
@@ -39,10 +40,11 @@ StartWorker = Callable[..., AbstractContextManager[subprocess.Popen[bytes]]]
 
 
 def environment_without_settings() -> dict[str, str]:
-    """This process's environment without any setting of ours but two: nobody asks MangaDex, nobody waits for a budget."""
+    """This process's environment without any setting of ours but three: nobody asks MangaDex, nobody waits for a budget, and
+    web APIs find a free port."""
     ours = {name.upper() for name in BotSettings.model_fields}
     others = {name: value for name, value in os.environ.items() if name.upper() not in ours}
-    return {**others, "MANGADEX_API_URL": "", "SOURCE_RATE_LIMIT": "1000"}
+    return {**others, "MANGADEX_API_URL": "", "SOURCE_RATE_LIMIT": "1000", "API_PORT": "0"}
 
 
 def on_database(settings: BotSettings, number: int) -> BotSettings:
@@ -99,12 +101,14 @@ def children(pid: int) -> list[int]:
 
 
 @asynccontextmanager
-async def running_bot(settings: BotSettings) -> AsyncIterator[None]:
-    """The bot in a task of its own: a test's fixtures begin and end in different ones."""
+async def running_bot(settings: BotSettings) -> AsyncIterator[str]:
+    """The bot in a task of its own, as a test's fixtures begin and end in different ones; the address of its web API."""
     up, stop = asyncio.Event(), asyncio.Event()
+    address = ""
 
     async def serve_until_stopped() -> None:
-        async with open_app(settings):
+        nonlocal address
+        async with open_app(settings) as address:
             up.set()
             await stop.wait()
 
@@ -113,7 +117,7 @@ async def running_bot(settings: BotSettings) -> AsyncIterator[None]:
     await asyncio.wait({running, waiting}, return_when=asyncio.FIRST_COMPLETED)
     try:
         if up.is_set():
-            yield
+            yield address
     finally:
         stop.set()
         waiting.cancel()
@@ -154,7 +158,7 @@ def source_server() -> Iterator[WebServer]:
 @pytest.fixture(scope="session")
 def session_settings(data_dir: Path, clean_environment: dict[str, str]) -> Iterator[BotSettings]:
     """Settings of one installation with a real embedded Redis, alive as long as the tests run."""
-    settings = BotSettings(_env_file=None, data_dir=data_dir, mangadex_api_url="", source_rate_limit=1000)
+    settings = BotSettings(_env_file=None, data_dir=data_dir, mangadex_api_url="", source_rate_limit=1000, api_port=0)
     environment = {**clean_environment, "DATA_DIR": str(data_dir)}
     with process(["bot.local.redis_server"], environment, data_dir / "redis.log", lambda _: is_live(settings)):
         yield settings
@@ -233,6 +237,13 @@ async def bot(bot_settings: BotSettings) -> AsyncIterator[BotSettings]:
     """The bot as production wires it, talking to the stand-in."""
     async with running_bot(bot_settings):
         yield bot_settings
+
+
+@pytest.fixture
+async def api(bot_settings: BotSettings) -> AsyncIterator[httpx.AsyncClient]:
+    """A program that speaks to the web API of a bot as production wires it."""
+    async with running_bot(bot_settings) as address, httpx.AsyncClient(base_url=address, timeout=40.0) as client:
+        yield client
 
 
 @pytest.fixture

@@ -73,17 +73,19 @@ class Canceller:
     async def cancel(self, watcher: Watcher, by: str) -> None:
         """Cancel it for the watcher's chat, whoever waits there; `by` is the name of who did."""
         await self._watchers.update(watcher, cancelled_by=by)
-        await self._end_if_unwanted(watcher.job_id, by)
+        await self.end_if_unwanted(watcher.job_id, by)
 
     async def leave(self, watcher: Watcher, caller: Caller) -> bool:
         """The caller does not wait for it any more; False if they did not. The last one cancels it for the watcher's chat."""
         left = await self._watchers.leave(watcher, caller.id, caller.name or "?")
         if left:
-            await self._end_if_unwanted(watcher.job_id, caller.name)
+            await self.end_if_unwanted(watcher.job_id, caller.name)
         return left
 
-    async def _end_if_unwanted(self, job_id: str, by: str) -> None:
+    async def end_if_unwanted(self, job_id: str, by: str) -> bool:
+        """Cancel the job if nobody waits for it any more; whether it ended by that."""
         waiting = [other for other in await self._watchers.at_job(job_id) if not other.cancelled_by]
-        if not waiting:
-            await self._dispatch.cancel(job_id, by)
+        wanted = waiting or await self._watchers.is_held(job_id)
+        ended = not wanted and await self._dispatch.cancel(job_id, by)
         self._follower.wake(job_id)
+        return ended

@@ -27,7 +27,12 @@ def main() -> str:
     except (NoServer, OSError) as error:
         return str(error)
     token = settings.telegram_bot_token.get_secret_value()
-    chosen = programs(settings, with_redis=with_redis, chat_port=None if token else _free_port(FIRST_CHAT_PORT))
+    chosen = programs(
+        settings,
+        with_redis=with_redis,
+        chat_port=None if token else _free_port(FIRST_CHAT_PORT),
+        api_port=settings.api_port if "api_port" in settings.model_fields_set else _free_port(settings.api_port),
+    )
     config = run_folder / "supervisord.conf"
     config.with_suffix(".part").write_text(supervisor_config(chosen, run_folder, current_user()))
     config.with_suffix(".part").rename(config)

@@ -26,7 +26,7 @@ class Program:
     environment: Mapping[str, str] = field(default_factory=dict)
 
 
-def programs(settings: BotSettings, *, with_redis: bool, chat_port: int | None) -> list[Program]:
+def programs(settings: BotSettings, *, with_redis: bool, chat_port: int | None, api_port: int) -> list[Program]:
     """Everything to start. `chat_port` is the stand-in's; None = the real Telegram."""
     celery = (PYTHON, "-m", "celery", "-q", "-A", "tasks")
     chosen = [
@@ -37,17 +37,17 @@ def programs(settings: BotSettings, *, with_redis: bool, chat_port: int | None) 
     ]
     if with_redis:
         chosen.append(Program("redis", (PYTHON, "-m", "bot.local.redis_server"), 10))
-    standing_in: dict[str, str] = {}
+    of_bot = {"API_PORT": str(api_port)}
     if chat_port is not None and "mangadex_api_url" not in settings.model_fields_set:
         # A first try needs no network.
         chosen = [replace(program, environment={"MANGADEX_API_URL": ""}) for program in chosen]
-        standing_in = {"MANGADEX_API_URL": ""}
+        of_bot |= {"MANGADEX_API_URL": ""}
     if chat_port is not None:
         folder = str(settings.data_path / "telegram")
         command = (PYTHON, "-m", "bot.local.telegram", "--port", str(chat_port), "--folder", folder)
         chosen.append(Program("telegram", command, 20))
-        standing_in |= stand_in_environment(chat_port)
-    chosen.append(Program("bot", (PYTHON, "-m", "bot"), 50, settled_seconds=0, environment=standing_in))
+        of_bot |= stand_in_environment(chat_port)
+    chosen.append(Program("bot", (PYTHON, "-m", "bot"), 50, settled_seconds=0, environment=of_bot))
     return sorted(chosen, key=lambda program: program.order)
 
 

@@ -4,12 +4,15 @@ Keys
     manhwa:bot:watchers                set of `<job>:<chat>`: every watcher there is
     manhwa:bot:watcher:<job>:<chat>    hash: the fields of `Watcher`, and `with:<id>` -> name of each who waits in that chat
     manhwa:bot:watchers-of:<user>      zset of `<job>:<chat>` by time: what a person waits for
-    manhwa:bot:watchers-at:<job>       set of chats that wait for a job
+    manhwa:bot:watchers-at:<job>       set of chats that wait for a job, and `HOLDERS` who keep it for those outside of chats
     manhwa:bot:watchers-in:<chat>      set of jobs that a chat waits for
     manhwa:bot:watchers:released       set of jobs that nobody waits for any more and that are to be let go of
+    manhwa:bot:watchers:held           zset of `<job>:<holder>` by the time until which it is kept
 """
 
 import time
+from dataclasses import dataclass
+from enum import StrEnum
 from typing import Any, cast
 
 from pydantic import Field, field_validator
@@ -66,6 +69,28 @@ if was_there == 1 and others == 0 then redis.call('SADD', KEYS[6], ARGV[3]) end
 return others
 """
 
+HOLD = """
+redis.call('ZADD', KEYS[1], ARGV[3], ARGV[1] .. ':' .. ARGV[2])
+redis.call('SADD', KEYS[2], ARGV[2])
+redis.call('SREM', KEYS[3], ARGV[1])
+"""
+RELEASE = """
+redis.call('ZREM', KEYS[1], ARGV[1] .. ':' .. ARGV[2])
+local was_there = redis.call('SREM', KEYS[2], ARGV[2])
+local others = redis.call('SCARD', KEYS[2])
+if was_there == 1 and others == 0 then redis.call('SADD', KEYS[3], ARGV[1]) end
+return {was_there, others}
+"""
+
+
+class Holder(StrEnum):
+    """Who keeps a job besides chats."""
+
+    API = "api"
+    """A program that asked for it over the web API."""
+    LINK = "link"
+    """A link to one of its files that was sent to a chat."""
+
 
 class Watcher(Value):
     """Someone who waits for a job in a chat, and is told in that `language`.
@@ -112,6 +137,14 @@ class Watcher(Value):
         return Destination(chat_id=self.chat_id, thread_id=self.thread_id, asked_in=self.asked_in)
 
 
+@dataclass(frozen=True)
+class Released:
+    """What came of a release: whether it was held, and whether nobody is left who wants the job."""
+
+    was_held: bool
+    is_last: bool
+
+
 class Watchers:
     """Keeps watchers over restarts of the bot."""
 
@@ -122,6 +155,8 @@ class Watchers:
         self._leave = redis.register_script(LEAVE)
         self._update = redis.register_script(UPDATE)
         self._remove = redis.register_script(REMOVE)
+        self._hold = redis.register_script(HOLD)
+        self._release = redis.register_script(RELEASE)
 
     async def add(self, watcher: Watcher) -> bool:
         """Note that the chat waits for the job; False if it does already."""
@@ -169,7 +204,7 @@ class Watchers:
     async def at_job(self, job_id: str) -> list[Watcher]:
         """Everyone who waits for the job."""
         chats = cast("set[str]", await self._redis.smembers(f"{KEY}s-at:{job_id}"))
-        found = [await self.get(f"{job_id}:{chat}") for chat in sorted(chats)]
+        found = [await self.get(f"{job_id}:{chat}") for chat in sorted(chats - set(Holder))]
         return [watcher for watcher in found if watcher]
 
     async def update(self, watcher: Watcher, **fields: object) -> Watcher:
@@ -189,6 +224,24 @@ class Watchers:
         args: list[str | int] = [watcher.key, watcher.chat_id, watcher.job_id, f"{KEY}s-of:"]
         return not await self._remove(keys=keys, args=args)
 
+    async def hold(self, job_id: str, holder: Holder, until: float) -> None:
+        """Keep the job, as long as nobody `release`s it, at least until that time; once more moves the time."""
+        await self._hold(keys=_hold_keys(job_id), args=[job_id, holder, until])
+
+    async def release(self, job_id: str, holder: Holder) -> Released:
+        """Keep the job no longer; the last one puts it among the `released`, as `remove` does."""
+        was_there, others = await self._release(keys=_hold_keys(job_id), args=[job_id, holder])
+        return Released(bool(was_there), is_last=not others)
+
+    async def is_held(self, job_id: str) -> bool:
+        """Whether somebody outside of chats wants the job."""
+        return any(await self._redis.smismember(f"{KEY}s-at:{job_id}", list(Holder)))
+
+    async def held_until(self, now: float) -> list[tuple[str, Holder]]:
+        """What was to be kept until that time or before: jobs, and who kept them."""
+        found = cast("list[str]", await self._redis.zrange(f"{KEY}s:held", "-inf", now, byscore=True))
+        return [(one.partition(":")[0], Holder(one.partition(":")[2])) for one in found]
+
     async def released(self) -> set[str]:
         """Ids of jobs that nobody waits for any more and that may not have been let go of yet."""
         return cast("set[str]", await self._redis.smembers(f"{KEY}s:released"))
@@ -206,6 +259,10 @@ def _keys(watcher: Watcher) -> list[str]:
         f"{KEY}s-at:{watcher.job_id}",
         f"{KEY}s-in:{watcher.chat_id}",
     ]
+
+
+def _hold_keys(job_id: str) -> list[str]:
+    return [f"{KEY}s:held", f"{KEY}s-at:{job_id}", f"{KEY}s:released"]
 
 
 def _fields(watcher: Watcher) -> dict[Any, Any]:

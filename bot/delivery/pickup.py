@@ -1,0 +1,82 @@
+"""Jobs whose files are fetched over HTTP: by programs that asked for them, and by links in chats."""
+
+import logging
+import time
+
+from bot.delivery.desk import Canceller
+from bot.memory.fetches import LINK_SECONDS, Fetches
+from bot.memory.watchers import Holder, Watchers
+from tasks.dispatch import Dispatch, Submitted
+from tasks.jobs.job import Job, JobState
+from tasks.jobs.store import JobStore
+from tasks.models import DownloadRequest
+
+log = logging.getLogger(__name__)
+
+KEEP_SECONDS = 24 * 3600
+"""How long files wait for a program that asked for them; the sweep keeps to the same."""
+BY_API = "the web API"
+OVER = {JobState.CANCELLED, JobState.COLLECTED}
+TRIES = 3
+FETCHING_SECONDS = 60
+"""What somebody fetches when its time is over is kept for so much longer."""
+
+
+class Pickup:
+    """Keeps jobs for those who fetch, and lets go of them."""
+
+    def __init__(
+        self, dispatch: Dispatch, store: JobStore, watchers: Watchers, fetches: Fetches, canceller: Canceller
+    ) -> None:
+        self._dispatch = dispatch
+        self._store = store
+        self._watchers = watchers
+        self._fetches = fetches
+        self._canceller = canceller
+
+    async def take(self, request: DownloadRequest, requester: str) -> Submitted:
+        """Start or join the job, and keep it for who asked. Raises `RequestError`."""
+        for _ in range(TRIES):
+            submitted = await self._dispatch.submit(request, requester)
+            await self._watchers.hold(submitted.job_id, Holder.API, time.time() + KEEP_SECONDS)
+            job = await self._store.read(submitted.job_id)
+            # Joined just as it ended for those who had asked before: then the next one is new.
+            if job and job.state not in OVER:
+                break
+            await self._watchers.release(submitted.job_id, Holder.API)
+        return submitted
+
+    async def cancel(self, job: Job) -> bool:
+        """Who asked over the web API wants it no more; whether the job ended, as nobody else does."""
+        await self._watchers.release(job.id, Holder.API)
+        return await self._canceller.end_if_unwanted(job.id, BY_API)
+
+    async def link(self, job_id: str, number: int) -> str:
+        """A word by which the job's file of that number can be fetched by anybody who knows it, for `LINK_SECONDS`."""
+        await self._watchers.hold(job_id, Holder.LINK, time.time() + LINK_SECONDS)
+        return await self._fetches.new_link(job_id, number)
+
+    async def fetched(self, job: Job) -> None:
+        """Somebody has come to the end of a file: where all of it was fetched, and nobody fetches now, it may go."""
+        size = sum(file.size for file in job.result.files) if job.result else 0
+        if await self._fetches.has_all(job.id, size) and not await self._fetches.going_on(job.id):
+            await self._release(job.id, Holder.API)
+
+    async def release_old(self) -> None:
+        """Let go of what nobody came for in time."""
+        now = time.time()
+        for job_id, holder in await self._watchers.held_until(now):
+            job = await self._store.read(job_id)
+            if job and job.state.is_open:
+                await self._watchers.hold(job_id, holder, now + KEEP_SECONDS)
+            elif await self._fetches.going_on(job_id):
+                await self._watchers.hold(job_id, holder, now + FETCHING_SECONDS)
+            else:
+                await self._release(job_id, holder)
+
+    async def _release(self, job_id: str, holder: Holder) -> None:
+        released = await self._watchers.release(job_id, holder)
+        if released.was_held and released.is_last:
+            log.info("job %s: fetched, or not wanted any more", job_id)
+            await self._dispatch.let_go(job_id)
+            await self._watchers.forget(job_id)

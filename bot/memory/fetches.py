@@ -1,0 +1,79 @@
+"""Who fetches which file over HTTP, what they have of it, and the words of links that need no token.
+
+Keys
+    manhwa:bot:link:<token>      `<job>:<number>`: the file that a link means; gone after `LINK_SECONDS`
+    manhwa:bot:fetching:<job>    zset: each fetch that goes on -> until when it counts as going on, by Redis's clock
+    manhwa:bot:fetched:<job>     zset: `<start>-<end>` of what was sent whole, by start; a fetch may take several requests
+"""
+
+import secrets
+from typing import cast
+
+from redis.asyncio import Redis
+
+KEY = "manhwa:bot"
+LINK_SECONDS = 24 * 3600
+FETCH_SECONDS = 15
+"""A fetch that was not renewed for so long is over: its process died."""
+KEEP_SECONDS = 2 * 24 * 3600
+BEGIN = """
+local now = redis.call('TIME')[1]
+redis.call('ZADD', KEYS[1], now + ARGV[2], ARGV[1])
+redis.call('EXPIRE', KEYS[1], ARGV[3])
+"""
+GOING_ON = """
+redis.call('ZREMRANGEBYSCORE', KEYS[1], '-inf', redis.call('TIME')[1])
+return redis.call('ZCARD', KEYS[1])
+"""
+
+
+class Fetches:
+    """Keeps fetches and links."""
+
+    def __init__(self, redis: Redis) -> None:
+        self._redis = redis
+        self._begin = redis.register_script(BEGIN)
+        self._going_on = redis.register_script(GOING_ON)
+
+    async def new_link(self, job_id: str, number: int) -> str:
+        """A word for the job's file of that number, for `LINK_SECONDS`."""
+        token = secrets.token_urlsafe(24)
+        await self._redis.set(f"{KEY}:link:{token}", f"{job_id}:{number}", ex=LINK_SECONDS)
+        return token
+
+    async def linked(self, token: str) -> tuple[str, int] | None:
+        """The job and the number of the file that the word stands for."""
+        found = cast("str | None", await self._redis.get(f"{KEY}:link:{token}"))
+        if found is None:
+            return None
+        job_id, _, number = found.rpartition(":")
+        return job_id, int(number)
+
+    async def go_on(self, job_id: str, fetch: str) -> None:
+        """The fetch of that name begins or goes on; to be told again within `FETCH_SECONDS`."""
+        await self._begin(keys=[f"{KEY}:fetching:{job_id}"], args=[fetch, FETCH_SECONDS, KEEP_SECONDS])
+
+    async def end(self, job_id: str, fetch: str) -> None:
+        await self._redis.zrem(f"{KEY}:fetching:{job_id}", fetch)
+
+    async def going_on(self, job_id: str) -> bool:
+        """Whether somebody fetches a file of the job right now."""
+        return bool(await self._going_on(keys=[f"{KEY}:fetching:{job_id}"]))
+
+    async def note(self, job_id: str, start: int, end: int) -> None:
+        """The bytes from `start` up to `end`, without that one, were sent."""
+        key = f"{KEY}:fetched:{job_id}"
+        async with self._redis.pipeline(transaction=True) as pipeline:
+            pipeline.zadd(key, {f"{start}-{end}": start})
+            pipeline.expire(key, KEEP_SECONDS)
+            await pipeline.execute()
+
+    async def has_all(self, job_id: str, size: int) -> bool:
+        """Whether all `size` bytes were sent, in one go or in pieces."""
+        pieces = cast("list[str]", await self._redis.zrange(f"{KEY}:fetched:{job_id}", 0, -1))
+        reached = 0
+        for start, end in (map(int, piece.split("-")) for piece in pieces):
+            if start > reached:
+                return False
+            reached = max(reached, end)
+        return reached >= size

@@ -1,0 +1,1 @@
+"""The web API: JSON in, the same dispatch as the chat, JSON out."""

@@ -1,0 +1,214 @@
+"""Finished archives over HTTP: in pieces as well, to those who hold the token or a link."""
+
+import asyncio
+import logging
+import secrets
+from collections.abc import AsyncGenerator, AsyncIterator
+from contextlib import aclosing, asynccontextmanager, suppress
+from http import HTTPStatus
+from pathlib import Path
+from typing import Annotated
+from urllib.parse import quote
+
+from aiohttp import web
+from pydantic import Field
+from redis.exceptions import RedisError
+
+from bot.memory.fetches import FETCH_SECONDS
+from bot.web.answers import SAFE, Refused
+from bot.web.downloads import asked_job, known_job, unknown_task
+from bot.web.reading import read
+from bot.web.routes import Asked, Content, Rooms, Route
+from tasks.jobs.job import ArchiveFile, Job, JobState
+from tasks.models import ArchiveFormat, Value
+
+log = logging.getLogger(__name__)
+
+CHUNK = 1 << 18
+"""Bytes read at a time, and kept for each who fetches slowly."""
+MOST_FETCHES = 64
+"""That one process serves at a time."""
+RENEW_SECONDS = FETCH_SECONDS / 3
+STUCK_SECONDS = 60.0
+"""Who takes not one chunk for so long is given up."""
+TYPES = {
+    ArchiveFormat.ZIP: "application/zip",
+    ArchiveFormat.CBZ: "application/vnd.comicbook+zip",
+    ArchiveFormat.PDF: "application/pdf",
+    ArchiveFormat.EPUB: "application/epub+zip",
+}
+BUSY = Refused(
+    HTTPStatus.SERVICE_UNAVAILABLE, "busy", "Too many files are fetched at once. Try again soon.", {"Retry-After": "10"}
+)
+
+
+class FileAsked(Value):
+    """Which of the job's files; a job that was asked for here has one."""
+
+    number: Annotated[int, Field(ge=1, le=10_000)] = 1
+
+
+async def fetch(asked: Asked) -> web.StreamResponse:
+    wanted = await read(asked.http, FileAsked)
+    job = await asked_job(asked)
+    return await _send(asked, job, _file(job, wanted.number), counts=True)
+
+
+async def follow_link(asked: Asked) -> web.StreamResponse:
+    meant = await asked.rooms.fetches.linked(asked.http.match_info["token"])
+    if meant is None:
+        raise Refused(HTTPStatus.NOT_FOUND, "link_expired", "This link leads nowhere, or not any more.")
+    job = await known_job(asked, meant[0])
+    return await _send(asked, job, _file(job, meant[1]), counts=False)
+
+
+def _file(job: Job, number: int) -> ArchiveFile:
+    """The job's file of that number. Raises `Refused`."""
+    if job.state in {JobState.COLLECTED, JobState.CANCELLED}:
+        raise gone()
+    if job.state is JobState.FAILED:
+        raise Refused(HTTPStatus.CONFLICT, "failed", "The job failed; its status says why.")
+    if job.result is None:
+        raise Refused(HTTPStatus.CONFLICT, "not_ready", f"The file is not ready: the job is {job.state}.")
+    if number > len(job.result.files):
+        raise unknown_task()
+    return job.result.files[number - 1]
+
+
+async def _send(asked: Asked, job: Job, file: ArchiveFile, *, counts: bool) -> web.StreamResponse:
+    """The file, or the piece of it that was asked for. Where it `counts`, the job may go once all of it was fetched."""
+    etag = f'"{job.id}-{job.fence}-{file.name.encode().hex()[-16:]}"'
+    piece = _piece(asked.http, file.size, etag)
+    is_part = len(piece) < file.size
+    response = web.StreamResponse(
+        status=HTTPStatus.PARTIAL_CONTENT if is_part else HTTPStatus.OK,
+        headers={
+            **SAFE,
+            "Content-Type": TYPES[job.request.format],
+            "Content-Disposition": f"attachment; filename*=UTF-8''{quote(file.name, safe='')}",
+            "Content-Length": str(len(piece)),
+            "Accept-Ranges": "bytes",
+            "ETag": etag,
+            "Cache-Control": "private, no-store",
+        },
+    )
+    if is_part:
+        response.headers["Content-Range"] = f"bytes {piece.start}-{piece.stop - 1}/{file.size}"
+    if asked.http.method == "HEAD":
+        return response
+    async with _fetching(asked.rooms, job.id):
+        path = asked.rooms.workspace.folder(job.id).file(file.name)
+        async with aclosing(_chunks(path, piece)) as chunks:
+            sent = await _pour(chunks, asked.http, response)
+        if counts:
+            await asked.rooms.fetches.note(job.id, piece.start, piece.start + sent)
+    if counts and sent == len(piece):
+        await asked.rooms.pickup.fetched(job)
+    return response
+
+
+def _piece(request: web.Request, size: int, etag: str) -> range:
+    """The bytes that were asked for: all, or one range of them. Raises `Refused`."""
+    if request.headers.get("If-Range", etag) != etag:
+        return range(size)
+    try:
+        wanted = request.http_range
+    except ValueError:  # several ranges, or none that anybody could mean: a server may answer with all of it
+        return range(size)
+    piece = range(size)[wanted]
+    if not piece:
+        why = f"The file has {size} bytes; none of them are in that range."
+        raise Refused(
+            HTTPStatus.REQUESTED_RANGE_NOT_SATISFIABLE, "no_such_range", why, {"Content-Range": f"bytes */{size}"}
+        )
+    return piece
+
+
+@asynccontextmanager
+async def _fetching(rooms: Rooms, job_id: str) -> AsyncIterator[None]:
+    """While the block lasts, everybody knows that somebody fetches. Raises `Refused` where too many do."""
+    if rooms.fetching.locked():
+        raise BUSY
+    fetch = secrets.token_hex(8)
+
+    async def renew() -> None:
+        while True:
+            await asyncio.sleep(RENEW_SECONDS)
+            with suppress(RedisError):
+                await rooms.fetches.go_on(job_id, fetch)
+
+    async with rooms.fetching:
+        await rooms.fetches.go_on(job_id, fetch)
+        renewing = asyncio.create_task(renew())
+        try:
+            yield
+        finally:
+            renewing.cancel()
+            await rooms.fetches.end(job_id, fetch)
+
+
+async def _chunks(path: Path, piece: range) -> AsyncGenerator[bytes, None]:
+    """These bytes of the file. Raises `Refused` where it is not there any more."""
+    try:
+        file = await asyncio.to_thread(path.open, "rb")
+    except OSError:
+        raise gone() from None
+    # Open until the end: who fetches gets all of it, even if it is removed meanwhile.
+    with file:
+        file.seek(piece.start)
+        left = len(piece)
+        while left and (chunk := await asyncio.to_thread(file.read, min(CHUNK, left))):
+            left -= len(chunk)
+            yield chunk
+
+
+async def _pour(chunks: AsyncGenerator[bytes, None], request: web.Request, response: web.StreamResponse) -> int:
+    """Send the chunks; how many bytes went out before all was sent, or whoever fetched was gone."""
+    sent = 0
+    try:
+        async for chunk in chunks:
+            if not response.prepared:
+                await response.prepare(request)
+            async with asyncio.timeout(STUCK_SECONDS):
+                await response.write(chunk)
+            sent += len(chunk)
+        await response.write_eof()
+    except (ConnectionError, TimeoutError):
+        log.info("a fetch broke off after %s bytes", sent)
+        if request.transport:
+            request.transport.abort()
+    return sent
+
+
+def gone() -> Refused:
+    return Refused(HTTPStatus.NOT_FOUND, "file_gone", "The file is gone. Ask again to have it made again.")
+
+
+RANGES = {"Range": "one range of bytes, such as bytes=1000-", "If-Range": "the ETag of what is there already"}
+PIECES: dict[int, Content] = {
+    HTTPStatus.OK: "application/octet-stream",
+    HTTPStatus.PARTIAL_CONTENT: "application/octet-stream",
+}
+PROBLEMS = (HTTPStatus.NOT_FOUND, HTTPStatus.CONFLICT, HTTPStatus.REQUESTED_RANGE_NOT_SATISFIABLE)
+ROUTES = (
+    Route(
+        "GET",
+        "/api/download/file/{task_id}",
+        "The finished archive; once all of it was fetched it is removed",
+        fetch,
+        PIECES,
+        PROBLEMS,
+        query=FileAsked,
+        headers=RANGES,
+    ),
+    Route(
+        "GET",
+        "/files/{token}",
+        "A file by a link that was sent to a chat, for a day and without the token",
+        follow_link,
+        PIECES,
+        PROBLEMS,
+        is_open=True,
+        headers=RANGES,
+    ),
+)

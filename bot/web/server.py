@@ -1,0 +1,115 @@
+"""The web server: routes, and what holds for all of them."""
+
+import logging
+import socket
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from contextlib import asynccontextmanager, contextmanager
+from http import HTTPStatus
+
+from aiohttp import web
+
+from bot.settings import BotSettings
+from bot.web import catalogue, docs, downloads, files
+from bot.web.answers import SAFE, Refused, answer, refusal
+from bot.web.reading import LARGEST_BODY
+from bot.web.routes import Asked, Rooms, Route
+from tasks.settings import SettingsError
+
+log = logging.getLogger(__name__)
+
+IDLE_SECONDS = 20
+"""A connection is closed that brings no whole request for so long."""
+GOODBYE_SECONDS = 5.0
+"""Requests that run when the bot is told to stop have so long to end."""
+MOST_AT_ONCE = 200
+"""Requests that are worked at together; more are asked to come later."""
+INTERNAL = Refused(
+    HTTPStatus.INTERNAL_SERVER_ERROR, "internal", "Something went wrong here. It is in the service's log."
+)
+BUSY = Refused(
+    HTTPStatus.SERVICE_UNAVAILABLE, "busy", "Too many requests at once. Try again in a moment.", {"Retry-After": "2"}
+)
+
+ROUTES: tuple[Route, ...] = (*downloads.ROUTES, *files.ROUTES, *catalogue.ROUTES)
+
+Next = Callable[[web.Request], Awaitable[web.StreamResponse]]
+
+
+@contextmanager
+def bound(settings: BotSettings) -> Iterator[socket.socket]:
+    """The socket for the web API's address, which nobody else has then. Raises `SettingsError` where somebody has."""
+    host, port = settings.api_host, settings.api_port
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    with socket.socket(family) as taken:
+        taken.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            taken.bind((host, port))
+        except OSError as error:
+            raise SettingsError(f"API_PORT is {port}: {host} can't be listened at there ({error.strerror})") from None
+        yield taken
+
+
+@asynccontextmanager
+async def open_web(rooms: Rooms, taken: socket.socket) -> AsyncIterator[str]:
+    """Serve at that socket while the block lasts; the address where."""
+    app = web.Application(middlewares=[_Manners().serve], client_max_size=LARGEST_BODY)
+    for route in (*ROUTES, *docs.routes(ROUTES)):
+        app.router.add_route(route.method, route.path, _handler(route, rooms))
+        if route.method == "GET":
+            app.router.add_route("HEAD", route.path, _handler(route, rooms))
+    runner = web.AppRunner(app, access_log=None, keepalive_timeout=IDLE_SECONDS, shutdown_timeout=GOODBYE_SECONDS)
+    await runner.setup()
+    try:
+        await web.SockSite(runner, taken).start()
+        host, port = taken.getsockname()[:2]
+        url = f"http://{f'[{host}]' if ':' in host else host}:{port}"
+        log.info("the web API is at %s/api/docs", url)
+        yield url
+    finally:
+        await runner.cleanup()
+
+
+def _handler(route: Route, rooms: Rooms) -> Next:
+    async def handle(request: web.Request) -> web.StreamResponse:
+        who = "" if route.is_open else await rooms.door.let_in(request)
+        return await route.handler(Asked(request, rooms, who))
+
+    return handle
+
+
+class _Manners:
+    """Every request ends with an answer of ours, and not too many run at once."""
+
+    def __init__(self) -> None:
+        self._running = 0
+        self.serve = web.middleware(self._serve)
+
+    async def _serve(self, request: web.Request, handler: Next) -> web.StreamResponse:
+        self._running += 1
+        started = time.monotonic()
+        try:
+            response = await self._answer(request, handler)
+        finally:
+            self._running -= 1
+        if not response.prepared:
+            response.headers.update(SAFE)
+        log.debug("%s %s: %s, %.3f s", request.method, _route(request), response.status, time.monotonic() - started)
+        return response
+
+    async def _answer(self, request: web.Request, handler: Next) -> web.StreamResponse:
+        if self._running > MOST_AT_ONCE:
+            return answer(BUSY.problem, BUSY.status, BUSY.headers)
+        try:
+            return await handler(request)
+        except Exception as error:
+            if (response := refusal(error)) is not None:
+                return response
+            log.exception("%s %s failed", request.method, _route(request))
+            return answer(INTERNAL.problem, INTERNAL.status)
+
+
+def _route(request: web.Request) -> str:
+    """The path as the route has it: what stands in the places of its names may be secret, or anything."""
+    resource = request.match_info.route.resource
+    return resource.canonical if resource else "?"
