@@ -59,6 +59,10 @@ class Refused(Exception):
         self.problem = Problem(error=code, message=message)
         self.headers = dict(headers or {})
 
+    def answer(self) -> web.Response:
+        """This as an answer."""
+        return answer(self.problem, self.status, self.headers)
+
 
 def answer(value: BaseModel, status: int = HTTPStatus.OK, headers: Mapping[str, str] | None = None) -> web.Response:
     """The value as JSON, which nobody may keep."""
@@ -75,7 +79,7 @@ def refusal(error: Exception) -> web.Response | None:
     if isinstance(error, web.HTTPException) and error.status < HTTPStatus.BAD_REQUEST:
         return error
     refused = _refused(error)
-    return answer(refused.problem, refused.status, refused.headers) if refused else None
+    return refused.answer() if refused else None
 
 
 def _refused(error: Exception) -> Refused | None:

@@ -2,16 +2,16 @@
 
 import logging
 import socket
-import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from http import HTTPStatus
 
 from aiohttp import web
+from aiohttp.typedefs import Handler, Middleware
 
 from bot.settings import BotSettings
 from bot.web import catalogue, docs, downloads, files
-from bot.web.answers import SAFE, Refused, answer, refusal
+from bot.web.answers import SAFE, Refused, refusal
 from bot.web.reading import LARGEST_BODY
 from bot.web.routes import Asked, Rooms, Route
 from tasks.settings import SettingsError
@@ -33,8 +33,6 @@ BUSY = Refused(
 
 ROUTES: tuple[Route, ...] = (*downloads.ROUTES, *files.ROUTES, *catalogue.ROUTES)
 
-Next = Callable[[web.Request], Awaitable[web.StreamResponse]]
-
 
 @contextmanager
 def bound(settings: BotSettings) -> Iterator[socket.socket]:
@@ -53,7 +51,7 @@ def bound(settings: BotSettings) -> Iterator[socket.socket]:
 @asynccontextmanager
 async def open_web(rooms: Rooms, taken: socket.socket) -> AsyncIterator[str]:
     """Serve at that socket while the block lasts; the address where."""
-    app = web.Application(middlewares=[_Manners().serve], client_max_size=LARGEST_BODY)
+    app = web.Application(middlewares=[_manners()], client_max_size=LARGEST_BODY)
     for route in (*ROUTES, *docs.routes(ROUTES)):
         app.router.add_route(route.method, route.path, _handler(route, rooms))
         if route.method == "GET":
@@ -70,7 +68,7 @@ async def open_web(rooms: Rooms, taken: socket.socket) -> AsyncIterator[str]:
         await runner.cleanup()
 
 
-def _handler(route: Route, rooms: Rooms) -> Next:
+def _handler(route: Route, rooms: Rooms) -> Handler:
     async def handle(request: web.Request) -> web.StreamResponse:
         who = "" if route.is_open else await rooms.door.let_in(request)
         return await route.handler(Asked(request, rooms, who))
@@ -78,35 +76,33 @@ def _handler(route: Route, rooms: Rooms) -> Next:
     return handle
 
 
-class _Manners:
+def _manners() -> Middleware:
     """Every request ends with an answer of ours, and not too many run at once."""
+    running = 0
 
-    def __init__(self) -> None:
-        self._running = 0
-        self.serve = web.middleware(self._serve)
-
-    async def _serve(self, request: web.Request, handler: Next) -> web.StreamResponse:
-        self._running += 1
-        started = time.monotonic()
+    @web.middleware
+    async def serve(request: web.Request, handler: Handler) -> web.StreamResponse:
+        nonlocal running
+        running += 1
         try:
-            response = await self._answer(request, handler)
+            response = await _answer(request, handler) if running <= MOST_AT_ONCE else BUSY.answer()
         finally:
-            self._running -= 1
+            running -= 1
         if not response.prepared:
             response.headers.update(SAFE)
-        log.debug("%s %s: %s, %.3f s", request.method, _route(request), response.status, time.monotonic() - started)
         return response
 
-    async def _answer(self, request: web.Request, handler: Next) -> web.StreamResponse:
-        if self._running > MOST_AT_ONCE:
-            return answer(BUSY.problem, BUSY.status, BUSY.headers)
-        try:
-            return await handler(request)
-        except Exception as error:
-            if (response := refusal(error)) is not None:
-                return response
-            log.exception("%s %s failed", request.method, _route(request))
-            return answer(INTERNAL.problem, INTERNAL.status)
+    return serve
+
+
+async def _answer(request: web.Request, handler: Handler) -> web.StreamResponse:
+    try:
+        return await handler(request)
+    except Exception as error:
+        if (response := refusal(error)) is not None:
+            return response
+        log.exception("%s %s failed", request.method, _route(request))
+        return INTERNAL.answer()
 
 
 def _route(request: web.Request) -> str:

@@ -90,12 +90,15 @@ async def test_a_manager_that_was_killed_leaves_nobody_behind(
 
 def test_what_is_configured_is_not_started(tmp_path: Path) -> None:
     settings = BotSettings(_env_file=None, data_dir=tmp_path)
-    assert {p.name for p in programs(settings, with_redis=False, chat_port=None)} == MANAGED - {"redis", "telegram"}
+    assert {p.name for p in programs(settings, with_redis=False, chat_port=None, api_port=8000)} == MANAGED - {
+        "redis",
+        "telegram",
+    }
 
 
 def test_the_manager_is_told_no_secret(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("TELEGRAM_BOT_TOKEN", "1:hunter2")
     monkeypatch.setenv("CELERY_BROKER_URL", "redis://:hunter2@host")
     settings = BotSettings(_env_file=None, data_dir=tmp_path)
-    told = supervisor_config(programs(settings, with_redis=False, chat_port=None), tmp_path, "me")
+    told = supervisor_config(programs(settings, with_redis=False, chat_port=None, api_port=8000), tmp_path, "me")
     assert "hunter2" not in told
