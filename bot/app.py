@@ -26,6 +26,7 @@ from bot.delivery.courier import Courier
 from bot.delivery.desk import Canceller, Desk
 from bot.delivery.follower import Follower
 from bot.delivery.line import Line
+from bot.delivery.links import Links
 from bot.delivery.pickup import Pickup
 from bot.delivery.watch import WatchTools
 from bot.editing import Editor
@@ -117,7 +118,8 @@ async def _open(settings: BotSettings, taken: socket.socket) -> AsyncIterator[st
         store, watchers, bans = JobStore(redis), Watchers(redis), Bans(redis)
         shared, history, chosen = Shared(redis), History(redis), Chosen(redis)
         async with open_sources(settings, redis) as sources, open_dispatch(settings, store) as dispatch:
-            courier = Courier(bot, watchers, shared, Workspace(settings))
+            fetches = Fetches(redis)
+            courier = Courier(bot, watchers, shared, Workspace(settings), Links(bot, watchers, fetches, settings))
             try:
                 async with Background() as background, asyncio.TaskGroup() as group:
                     background.start(register_commands(bot, settings.admins))
@@ -135,7 +137,7 @@ async def _open(settings: BotSettings, taken: socket.socket) -> AsyncIterator[st
                         has_others=len(sources.all()) > 1,
                     )
                     follower = Follower(tools, store, background)
-                    canceller, fetches = Canceller(watchers, dispatch, follower), Fetches(redis)
+                    canceller = Canceller(watchers, dispatch, follower)
                     pickup = Pickup(dispatch, store, watchers, fetches, canceller)
                     found = Found(redis)
                     only_once = OnlyOnce(updates)
@@ -161,6 +163,7 @@ async def _open(settings: BotSettings, taken: socket.socket) -> AsyncIterator[st
                     await _handle_left(dispatcher, bot, updates, only_once)
                     group.create_task(_handle_left_now_and_then(dispatcher, bot, updates, only_once))
                     group.create_task(follower.run())
+                    group.create_task(pickup.run())
                     group.create_task(Supervisor(store, dispatch).run())
                     group.create_task(_poll(dispatcher, bot))
                     rooms = Rooms(

@@ -39,7 +39,7 @@ def request_for(
         sliced=preferences.sliced or False,
         right_to_left=manga.original_language == RIGHT_TO_LEFT if manga.original_language else None,
         url=manga.url,
-        part_limit=settings.upload_limit,
+        part_limit=settings.part_limit,
     )
 
 

@@ -11,8 +11,10 @@ from collections.abc import Awaitable, Callable
 
 from aiogram import Bot
 from aiogram.exceptions import TelegramAPIError, TelegramEntityTooLarge, TelegramNetworkError
+from aiogram.types import Message
 
 from bot.delivery.copies import share_buttons
+from bot.delivery.links import Links
 from bot.delivery.outgoing import OutgoingFile
 from bot.delivery.status_message import Upload, caption, sent_file
 from bot.delivery.trouble import Trouble, trouble
@@ -35,8 +37,9 @@ class DeliveryError(Exception):
 class Courier:
     """Uploads files from the workspace."""
 
-    def __init__(self, bot: Bot, watchers: Watchers, shared: Shared, workspace: Workspace) -> None:
+    def __init__(self, bot: Bot, watchers: Watchers, shared: Shared, workspace: Workspace, links: Links) -> None:
         self._bot = bot
+        self._links = links
         self._watchers = watchers
         self._shared = shared
         self._workspace = workspace
@@ -73,20 +76,13 @@ class Courier:
             await self._watchers.update(watcher, handed_over=True)
 
         outgoing = OutgoingFile(path, file.name, note)
-        others = [(who, name) for who, name in watcher.joined.items() if who != watcher.user_id]
-        text = caption(sent_file(job, number), others if number == 1 and watcher.chat_id < 0 else ())
-        buttons = await share_buttons(self._bot, self._shared, job.request.key, number)
         try:
-            message = await self._bot.send_document(
-                watcher.chat_id,
-                outgoing,
-                caption=text,
-                reply_markup=buttons,
-                message_thread_id=watcher.thread_id,
-                reply_parameters=watcher.destination.reply,
-                disable_content_type_detection=True,
-                request_timeout=int(max(120, file.size / SLOWEST_UPLOAD)),
-            )
+            if self._links.takes(file):
+                await note()
+                outgoing.handed_over = True
+                await self._links.send(watcher, job, number)
+                return
+            message = await self._upload(outgoing, watcher, job, number, file)
         except TelegramAPIError as error:
             log.warning("job %s: file %s did not go to chat %s: %s", job.id, number, watcher.chat_id, error)
             if trouble(error) is Trouble.REFUSED:
@@ -97,6 +93,21 @@ class Courier:
             raise
         if message.document:
             await self._shared.note(job, number, sent_file(job, number, message.document.file_id))
+
+    async def _upload(
+        self, outgoing: OutgoingFile, watcher: Watcher, job: Job, number: int, file: ArchiveFile
+    ) -> Message:
+        others = [(who, name) for who, name in watcher.joined.items() if who != watcher.user_id]
+        return await self._bot.send_document(
+            watcher.chat_id,
+            outgoing,
+            caption=caption(sent_file(job, number), others if number == 1 and watcher.chat_id < 0 else ()),
+            reply_markup=await share_buttons(self._bot, self._shared, job.request.key, number),
+            message_thread_id=watcher.thread_id,
+            reply_parameters=watcher.destination.reply,
+            disable_content_type_detection=True,
+            request_timeout=int(max(120, file.size / SLOWEST_UPLOAD)),
+        )
 
 
 class _AnswerLost(Exception):

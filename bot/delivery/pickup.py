@@ -1,10 +1,13 @@
-"""Jobs whose files are fetched over HTTP: by programs that asked for them, and by links in chats."""
+"""Jobs whose files are fetched over HTTP, by programs that asked for them."""
 
+import asyncio
 import logging
 import time
 
+from redis.exceptions import RedisError
+
 from bot.delivery.desk import Canceller
-from bot.memory.fetches import LINK_SECONDS, Fetches
+from bot.memory.fetches import Fetches
 from bot.memory.watchers import Holder, Watchers
 from tasks.dispatch import Dispatch, Submitted
 from tasks.jobs.job import Job, JobState
@@ -18,6 +21,7 @@ KEEP_SECONDS = 24 * 3600
 BY_API = "the web API"
 OVER = {JobState.CANCELLED, JobState.COLLECTED}
 TRIES = 3
+LOOK_SECONDS = 60.0
 FETCHING_SECONDS = 60
 """What somebody fetches when its time is over is kept for so much longer."""
 
@@ -33,6 +37,15 @@ class Pickup:
         self._watchers = watchers
         self._fetches = fetches
         self._canceller = canceller
+
+    async def run(self) -> None:
+        """Let go of what nobody came for in time, for ever."""
+        while True:
+            try:
+                await self.release_old()
+            except RedisError as error:
+                log.warning("what was not fetched can't be looked for: %s", error)
+            await asyncio.sleep(LOOK_SECONDS)
 
     async def take(self, request: DownloadRequest, requester: str) -> Submitted:
         """Start or join the job, and keep it for who asked. Raises `RequestError`."""
@@ -50,11 +63,6 @@ class Pickup:
         """Who asked over the web API wants it no more; whether the job ended, as nobody else does."""
         await self._watchers.release(job.id, Holder.API)
         return await self._canceller.end_if_unwanted(job.id, BY_API)
-
-    async def link(self, job_id: str, number: int) -> str:
-        """A word by which the job's file of that number can be fetched by anybody who knows it, for `LINK_SECONDS`."""
-        await self._watchers.hold(job_id, Holder.LINK, time.time() + LINK_SECONDS)
-        return await self._fetches.new_link(job_id, number)
 
     async def fetched(self, job: Job) -> None:
         """Somebody has come to the end of a file: where all of it was fetched, and nobody fetches now, it may go."""

@@ -39,6 +39,7 @@ SAFE = {
     "X-Content-Type-Options": "nosniff",
     "Content-Security-Policy": "default-src 'none'; style-src 'self'; script-src 'self'; connect-src 'self'",
     "Referrer-Policy": "no-referrer",
+    "Server": "manhwa",
 }
 """Headers of every answer: nothing of it is ever run as a page of ours."""
 
