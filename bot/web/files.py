@@ -1,8 +1,11 @@
 """Finished archives over HTTP: in pieces as well, to those who hold the token or a link."""
 
 import asyncio
+import fcntl
 import logging
 import secrets
+import termios
+from array import array
 from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import aclosing, asynccontextmanager, suppress
 from http import HTTPStatus
@@ -29,6 +32,7 @@ CHUNK = 1 << 18
 MOST_FETCHES = 64
 """That one process serves at a time."""
 RENEW_SECONDS = FETCH_SECONDS / 3
+LOOK_SECONDS = 0.05
 STUCK_SECONDS = 60.0
 """Who takes not one chunk for so long is given up."""
 TYPES = {
@@ -173,11 +177,42 @@ async def _pour(chunks: AsyncGenerator[bytes, None], request: web.Request, respo
                 await response.write(chunk)
             sent += len(chunk)
         await response.write_eof()
+        await _taken(request)
     except (ConnectionError, TimeoutError):
         log.info("a fetch broke off after %s bytes", sent)
         if request.transport:
             request.transport.abort()
     return sent
+
+
+async def _taken(request: web.Request) -> None:
+    """Return when whoever fetches has all of what was sent: until then it may lie on our side of the line for long.
+
+    Raises `TimeoutError` when nothing moves any more.
+    """
+    before, waited = 0, 0.0
+    while (left := _on_our_side(request)) > 0:
+        if request.transport is None or request.transport.is_closing():
+            raise ConnectionResetError
+        waited = waited + LOOK_SECONDS if left == before else 0.0
+        if waited > STUCK_SECONDS:
+            raise TimeoutError
+        before = left
+        await asyncio.sleep(LOOK_SECONDS)
+
+
+def _on_our_side(request: web.Request) -> int:
+    """Bytes that the other side has not got yet; 0 also where the system does not tell."""
+    transport = request.transport
+    if transport is None:
+        return 0
+    unsent = transport.get_write_buffer_size() if isinstance(transport, asyncio.WriteTransport) else 0
+    queue = array("i", [0])
+    try:
+        fcntl.ioctl(transport.get_extra_info("socket").fileno(), termios.TIOCOUTQ, queue)
+    except (OSError, AttributeError):
+        return unsent
+    return unsent + queue[0]
 
 
 def gone() -> Refused:

@@ -1,6 +1,7 @@
 """The web server: routes, and what holds for all of them."""
 
 import logging
+import resource
 import socket
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
@@ -22,6 +23,8 @@ IDLE_SECONDS = 20
 """A connection is closed that brings no whole request for so long."""
 GOODBYE_SECONDS = 5.0
 """Requests that run when the bot is told to stop have so long to end."""
+MOST_FILES = 16_384
+"""Open files a process may have, connections among them, where the system lets us choose."""
 MOST_AT_ONCE = 200
 """Requests that are worked at together; more are asked to come later."""
 INTERNAL = Refused(
@@ -56,6 +59,7 @@ async def open_web(rooms: Rooms, taken: socket.socket) -> AsyncIterator[str]:
         app.router.add_route(route.method, route.path, _handler(route, rooms))
         if route.method == "GET":
             app.router.add_route("HEAD", route.path, _handler(route, rooms))
+    _allow_many_connections()
     runner = web.AppRunner(app, access_log=None, keepalive_timeout=IDLE_SECONDS, shutdown_timeout=GOODBYE_SECONDS)
     await runner.setup()
     try:
@@ -66,6 +70,13 @@ async def open_web(rooms: Rooms, taken: socket.socket) -> AsyncIterator[str]:
         yield url
     finally:
         await runner.cleanup()
+
+
+def _allow_many_connections() -> None:
+    """Strangers' connections must not use up the files that Redis and Telegram are spoken to by."""
+    now, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if now != resource.RLIM_INFINITY and now < MOST_FILES and (most == resource.RLIM_INFINITY or most >= MOST_FILES):
+        resource.setrlimit(resource.RLIMIT_NOFILE, (MOST_FILES, most))
 
 
 def _handler(route: Route, rooms: Rooms) -> Handler:
