@@ -25,7 +25,7 @@ class SearchAsked(Value):
     query: Annotated[
         str,
         StringConstraints(min_length=1, max_length=LONGEST_QUERY, strip_whitespace=True),
-        Field(validation_alias=AliasChoices("query", "q", "title")),
+        Field(validation_alias=AliasChoices("query", "q", "title"), examples=["lantern"]),
     ]
     source: SourceName | None = None
 
@@ -42,7 +42,12 @@ class ChaptersAsked(Value):
     """A manga by its id, as /api/search tells it, and its source by number or name."""
 
     source: SourceName
-    id: Annotated[Id, Field(description="the manga's id", validation_alias=AliasChoices("id", "manga_id", "manga"))]
+    id: Annotated[
+        Id,
+        Field(
+            description="the manga's id", validation_alias=AliasChoices("id", "manga_id", "manga"), examples=["lantern"]
+        ),
+    ]
 
 
 class SourceStanding(Value):

@@ -36,10 +36,12 @@ def routes(others: Sequence[Route]) -> tuple[Route, ...]:
             return web.Response(text=body, content_type=content_type, headers=SAFE)
 
         path = "/api/docs" if name == "index.html" else f"/api/docs/{name}"
-        return Route("GET", path, "A page to read this", show, {HTTPStatus.OK: content_type}, is_open=True)
+        return Route("GET", path, "A page to read this", show, {HTTPStatus.OK: (content_type,)}, is_open=True)
 
     return (
-        Route("GET", "/api/openapi.json", "This document", openapi, {HTTPStatus.OK: "application/json"}, is_open=True),
+        Route(
+            "GET", "/api/openapi.json", "This document", openapi, {HTTPStatus.OK: ("application/json",)}, is_open=True
+        ),
         page("index.html", "text/html"),
         page("docs.css", "text/css"),
         page("docs.js", "text/javascript"),
@@ -69,6 +71,10 @@ def document(described: Sequence[Route]) -> dict[str, Any]:
 
 def _operation(route: Route) -> dict[str, Any]:
     answers = {str(status): _answer(status, content) for status, content in route.answers.items()}
+    if route.leads_to:
+        taken = {"task_id": "$response.body#/task_id"}
+        first = answers[str(next(iter(route.answers)))]
+        first["links"] = {name: {"operationId": name, "parameters": taken} for name in route.leads_to}
     problems = {str(status): _answer(status, Problem) for status in route.all_problems}
     operation: dict[str, Any] = {
         "operationId": route.handler.__name__,
@@ -86,9 +92,11 @@ def _operation(route: Route) -> dict[str, Any]:
 
 
 def _answer(status: int, content: Content) -> dict[str, Any]:
-    kind = content if isinstance(content, str) else "application/json"
-    schema: dict[str, Any] = {} if isinstance(content, str) else {"schema": PydanticSchema(schema_class=content)}
-    return {"description": HTTPStatus(status).phrase, "content": {kind: schema}}
+    if isinstance(content, tuple):
+        kinds: dict[str, Any] = {kind: {} for kind in content}
+    else:
+        kinds = {"application/json": {"schema": PydanticSchema(schema_class=content)}}
+    return {"description": HTTPStatus(status).phrase, "content": kinds}
 
 
 def _in_path(path: str) -> list[dict[str, Any]]:

@@ -4,21 +4,29 @@ from http import HTTPStatus
 from typing import Annotated, Literal
 
 from aiohttp import web
-from pydantic import Field, StrictInt, StringConstraints
+from pydantic import BeforeValidator, ConfigDict, Field, StringConstraints
 
 from bot.memory.preferences import Preferences
 from bot.requests import locate, request_for
 from bot.settings import NO_LIMIT
 from bot.texts import failure_sentence
 from bot.web.answers import Refused, answer
-from bot.web.reading import read
+from bot.web.reading import MOST_IDS, read
 from bot.web.routes import Asked, Route
 from tasks.jobs.job import Job, JobState
 from tasks.models import ArchiveFormat, Id, Value
 from tasks.workspace import JOB_ID
 
 SourceName = Annotated[str, StringConstraints(min_length=1, max_length=60, strip_whitespace=True)]
-Number = Annotated[StrictInt, Field(ge=0, le=10_000)]
+
+
+def _no_bool(value: object) -> object:
+    if isinstance(value, bool):
+        raise ValueError("true and false are no numbers")  # noqa: TRY004 - pydantic makes it an error of the field
+    return value
+
+
+Number = Annotated[int, Field(ge=0, le=10_000), BeforeValidator(_no_bool)]
 Title = Annotated[str, StringConstraints(min_length=1, max_length=200, strip_whitespace=True)]
 CeleryState = Literal["PENDING", "PROGRESS", "SUCCESS", "FAILURE", "REVOKED"]
 CELERY: dict[JobState, CeleryState] = {
@@ -45,7 +53,9 @@ MESSAGES = {
 class DownloadAsked(Value):
     """Chapters of one manga, by the ids that /api/chapters lists, and their source by number or name."""
 
-    ids: Annotated[list[Id], Field(min_length=1, max_length=10_000)]
+    model_config = ConfigDict(json_schema_extra={"examples": [{"ids": ["lantern-1", "lantern-2"], "source": "demo"}]})
+
+    ids: Annotated[list[Id], Field(min_length=1, max_length=MOST_IDS)]
     source: Number | SourceName
     title: Title | None = None
     format: ArchiveFormat = ArchiveFormat.ZIP
@@ -242,6 +252,7 @@ ROUTES = (
         {HTTPStatus.ACCEPTED: DownloadTaken},
         (HTTPStatus.NOT_FOUND,),
         body=DownloadAsked,
+        leads_to=("tell", "fetch", "cancel"),
     ),
     Route(
         "GET",

@@ -220,10 +220,7 @@ def gone() -> Refused:
 
 
 RANGES = {"Range": "one range of bytes, such as bytes=1000-", "If-Range": "the ETag of what is there already"}
-PIECES: dict[int, Content] = {
-    HTTPStatus.OK: "application/octet-stream",
-    HTTPStatus.PARTIAL_CONTENT: "application/octet-stream",
-}
+PIECES: dict[int, Content] = dict.fromkeys((HTTPStatus.OK, HTTPStatus.PARTIAL_CONTENT), tuple(TYPES.values()))
 PROBLEMS = (HTTPStatus.NOT_FOUND, HTTPStatus.CONFLICT, HTTPStatus.REQUESTED_RANGE_NOT_SATISFIABLE)
 ROUTES = (
     Route(

@@ -12,8 +12,11 @@ from pydantic import BaseModel, ValidationError
 
 from bot.web.answers import Refused
 
-LARGEST_BODY = 256 * 1024
-"""Bytes: two hundred chapter ids of the greatest length are less than half of it."""
+MOST_IDS = 2000
+LARGEST_BODY = 2 << 20
+"""Bytes: so many chapter ids of the greatest length, and what stands between them."""
+MOST_FIELDS = MOST_IDS + 100
+"""Of a form."""
 BODY_SECONDS = 10.0
 
 M = TypeVar("M", bound=BaseModel)

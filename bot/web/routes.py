@@ -44,8 +44,8 @@ class Asked:
 
 
 Handler = Callable[[Asked], Awaitable[web.StreamResponse]]
-Content = type[BaseModel] | str
-"""A model, which goes out as JSON, or another type of content."""
+Content = type[BaseModel] | tuple[str, ...]
+"""A model, which goes out as JSON, or the types that other content may have."""
 
 
 @dataclass(frozen=True)
@@ -65,6 +65,8 @@ class Route:
     query: type[BaseModel] | None = None
     body: type[BaseModel] | None = None
     is_open: bool = False
+    leads_to: tuple[str, ...] = ()
+    """Names of the handlers that take the `task_id` of its answer."""
     headers: Mapping[str, str] = field(default_factory=dict)
     """Headers of a request that it heeds, with what they mean."""
 

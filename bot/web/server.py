@@ -13,11 +13,14 @@ from aiohttp.typedefs import Handler, Middleware
 from bot.settings import BotSettings
 from bot.web import catalogue, docs, downloads, files
 from bot.web.answers import SAFE, Refused, refusal
-from bot.web.reading import LARGEST_BODY
+from bot.web.reading import LARGEST_BODY, MOST_FIELDS
 from bot.web.routes import Asked, Rooms, Route
 from tasks.settings import SettingsError
 
 log = logging.getLogger(__name__)
+quiet = logging.getLogger(f"{__name__}.http")
+quiet.setLevel(logging.CRITICAL)
+"""aiohttp's own words, which are errors with a traceback for each stranger that speaks no HTTP; ours are in `log`."""
 
 IDLE_SECONDS = 20
 """A connection is closed that brings no whole request for so long."""
@@ -54,13 +57,15 @@ def bound(settings: BotSettings) -> Iterator[socket.socket]:
 @asynccontextmanager
 async def open_web(rooms: Rooms, taken: socket.socket) -> AsyncIterator[str]:
     """Serve at that socket while the block lasts; the address where."""
-    app = web.Application(middlewares=[_manners()], client_max_size=LARGEST_BODY)
+    app = web.Application(middlewares=[_manners()], client_max_size=LARGEST_BODY, client_max_fields=MOST_FIELDS)
     for route in (*ROUTES, *docs.routes(ROUTES)):
         app.router.add_route(route.method, route.path, _handler(route, rooms))
         if route.method == "GET":
             app.router.add_route("HEAD", route.path, _handler(route, rooms))
     _allow_many_connections()
-    runner = web.AppRunner(app, access_log=None, keepalive_timeout=IDLE_SECONDS, shutdown_timeout=GOODBYE_SECONDS)
+    runner = web.AppRunner(
+        app, access_log=None, logger=quiet, keepalive_timeout=IDLE_SECONDS, shutdown_timeout=GOODBYE_SECONDS
+    )
     await runner.setup()
     try:
         await web.SockSite(runner, taken).start()

@@ -282,7 +282,7 @@ BODIES = [
     (b'{"ids": ["1"], "source": "demo", "more": 1}', "application/json", (422, "invalid")),
     (b'{"ids": ["1"], "source": "nowhere"}', "application/json", (404, "unknown_source")),
     (b'{"ids": ["no-such-chapter"], "source": "demo"}', "application/json", (404, "not_found")),
-    (b'{"ids": ["' + b"x" * 300_000 + b'"], "source": "demo"}', "application/json", (413, "too_large")),
+    (b'{"ids": ["' + b"x" * 2_200_000 + b'"], "source": "demo"}', "application/json", (413, "too_large")),
 ]
 PATHS = [
     ("GET", "/api/download/status/0123456789abcdef", (404, "unknown_task")),
