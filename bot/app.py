@@ -41,15 +41,18 @@ from bot.memory.preferences import Chosen
 from bot.memory.shared import Shared
 from bot.memory.updates import Updates
 from bot.memory.watchers import Watchers
+from bot.meters import Meters
 from bot.middlewares import AnswerPresses, OnlyOnce, Polite, RightToLeft, WriteDown
 from bot.pacing import Pacing
 from bot.session import Session
 from bot.settings import BotSettings
+from bot.vitals import Doctor
 from bot.web.door import Door
 from bot.web.files import MOST_FETCHES
 from bot.web.routes import Rooms
 from bot.web.server import bound, open_web
 from tasks.dispatch import open_dispatch
+from tasks.jobs.presence import Presence
 from tasks.jobs.store import JobStore
 from tasks.resources import open_redis
 from tasks.sources.registry import open_sources
@@ -108,12 +111,18 @@ async def open_app(settings: BotSettings) -> AsyncIterator[str]:
 
 @asynccontextmanager
 async def _open(settings: BotSettings, taken: socket.socket) -> AsyncIterator[str]:
-    async with open_redis(settings.redis_url) as redis, open_bot(settings) as bot:
+    async with (
+        open_redis(settings.redis_url) as redis,
+        open_redis(settings.redis_url, retries=0) as quick,
+        open_bot(settings) as bot,
+    ):
         pacing = Pacing(redis)
         updates = Updates(redis)
         bot.session.middleware(WriteDown(updates))
         bot.session.middleware(RightToLeft())
         bot.session.middleware(Polite(pacing))
+        meters = Meters()
+        bot.session.middleware(meters)  # the innermost: each try counts
         await _wait_for_telegram(bot)
         store, watchers, bans = JobStore(redis), Watchers(redis), Bans(redis)
         shared, history, chosen = Shared(redis), History(redis), Chosen(redis)
@@ -168,13 +177,15 @@ async def _open(settings: BotSettings, taken: socket.socket) -> AsyncIterator[st
                     group.create_task(_poll(dispatcher, bot))
                     rooms = Rooms(
                         settings,
-                        Door(settings, redis),
+                        Door(settings, quick),
                         sources,
                         found,
                         store,
                         pickup,
                         fetches,
                         Workspace(settings),
+                        Doctor(JobStore(quick), Presence(quick)),
+                        meters,
                         asyncio.Semaphore(MOST_FETCHES),
                     )
                     # All that is there now stays: looking through it for what may go takes a quarter of a second each time.

@@ -40,16 +40,12 @@ from tasks.settings import TaskSettings
 from tasks.share import Share
 from tasks.sources.registry import Sources, open_sources
 from tasks.sources.source import Source
-from tasks.workspace import Workspace
+from tasks.workspace import Workspace, needed_bytes
 
 log = logging.getLogger(__name__)
 
 RENEW_SECONDS = 1.0
 """How often the lease is renewed, progress published and a cancellation noticed."""
-KEPT_FREE = 100_000_000
-"""Bytes of the disk that no job may count on: records and logs live there as well."""
-FIRST_GUESS_OF_A_CHAPTER = 5_000_000
-"""Bytes, before any job has finished; low, as a guess too high refuses jobs that would fit."""
 DISK_FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 
 T = TypeVar("T")
@@ -183,10 +179,7 @@ class _Attempt:
         await self.store.start_packing(self.lease, self._meter.progress())
 
     async def _check_room(self) -> None:
-        # Twice: packing writes what was downloaded once more.
-        chapters = len(self.job.request.chapters)
-        usual = await self.store.usual_chapter_bytes() or FIRST_GUESS_OF_A_CHAPTER
-        needed = 2 * chapters * usual + KEPT_FREE
+        needed = needed_bytes(len(self.job.request.chapters), await self.store.usual_chapter_bytes())
         free = self._workspace.free_bytes() + self._folder.size()
         if free < needed:
             await asyncio.to_thread(self._make_room, needed - free)

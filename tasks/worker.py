@@ -20,6 +20,7 @@ from kombu.transport.redis import Channel
 from redis.exceptions import RedisError
 
 from tasks import janitor, pipeline
+from tasks.alive import Alive
 from tasks.celery import SWEEP_SECONDS, SWEEP_TASK, app
 from tasks.dispatch import CLEAN_UP_TASK, DOWNLOAD_TASK
 from tasks.errors import GaveWay, JobCancelled, LeaseLost
@@ -27,6 +28,8 @@ from tasks.jobs.job import JobState, Progress
 from tasks.settings import task_settings
 
 log = logging.getLogger(__name__)
+
+app.steps["consumer"].add(Alive)
 
 
 class _Channel(Channel):

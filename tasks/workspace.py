@@ -22,6 +22,17 @@ JOB_ID = re.compile(r"[0-9a-f]{16}")
 NAME_BYTES = 200
 """Longest file or folder name we make; file systems end at 255 bytes, and `.part` and a number may follow."""
 
+KEPT_FREE = 100_000_000
+"""Bytes of the disk that no job may count on: records and logs live there as well."""
+FIRST_GUESS_OF_A_CHAPTER = 5_000_000
+"""Bytes, before any job has finished; low, as a guess too high refuses jobs that would fit."""
+
+
+def needed_bytes(chapters: int, usual: int) -> int:
+    """What has to be free for so many chapters; `usual` are the bytes of one, going by earlier jobs (0 = not known)."""
+    # Twice: packing writes what was downloaded once more.
+    return 2 * chapters * (usual or FIRST_GUESS_OF_A_CHAPTER) + KEPT_FREE
+
 
 def safe_name(text: str, fallback: str, limit: int = NAME_BYTES) -> str:
     """A file name that says `text` on every system: no separators, control or reserved names, at most `limit` bytes."""

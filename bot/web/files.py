@@ -231,6 +231,7 @@ ROUTES = (
         PIECES,
         PROBLEMS,
         query=FileAsked,
+        has_time=True,
         headers=RANGES,
     ),
     Route(
@@ -241,6 +242,7 @@ ROUTES = (
         PIECES,
         PROBLEMS,
         is_open=True,
+        has_time=True,
         headers=RANGES,
     ),
 )

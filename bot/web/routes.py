@@ -11,7 +11,9 @@ from pydantic import BaseModel
 from bot.delivery.pickup import Pickup
 from bot.memory.fetches import Fetches
 from bot.memory.found import Found
+from bot.meters import Meters
 from bot.settings import BotSettings
+from bot.vitals import Doctor
 from bot.web.door import Door
 from tasks.jobs.store import JobStore
 from tasks.sources.registry import Sources
@@ -30,6 +32,8 @@ class Rooms:
     pickup: Pickup
     fetches: Fetches
     workspace: Workspace
+    doctor: Doctor
+    meters: Meters
     fetching: asyncio.Semaphore
     """Free places for those who fetch files."""
 
@@ -65,6 +69,8 @@ class Route:
     query: type[BaseModel] | None = None
     body: type[BaseModel] | None = None
     is_open: bool = False
+    has_time: bool = False
+    """It may take as long as whoever asks takes for it."""
     leads_to: tuple[str, ...] = ()
     """Names of the handlers that take the `task_id` of its answer."""
     headers: Mapping[str, str] = field(default_factory=dict)

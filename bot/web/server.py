@@ -1,8 +1,10 @@
 """The web server: routes, and what holds for all of them."""
 
+import asyncio
 import logging
 import resource
 import socket
+import time
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from http import HTTPStatus
@@ -10,8 +12,9 @@ from http import HTTPStatus
 from aiohttp import web
 from aiohttp.typedefs import Handler, Middleware
 
+from bot.meters import Meters
 from bot.settings import BotSettings
-from bot.web import catalogue, docs, downloads, files
+from bot.web import catalogue, docs, downloads, files, health, metrics
 from bot.web.answers import SAFE, Refused, refusal
 from bot.web.reading import LARGEST_BODY, MOST_FIELDS
 from bot.web.routes import Asked, Rooms, Route
@@ -24,6 +27,8 @@ quiet.setLevel(logging.CRITICAL)
 
 IDLE_SECONDS = 20
 """A connection is closed that brings no whole request for so long."""
+ANSWER_SECONDS = 60.0
+"""A search waits for slow sources for most of that."""
 GOODBYE_SECONDS = 5.0
 """Requests that run when the bot is told to stop have so long to end."""
 MOST_FILES = 16_384
@@ -33,11 +38,14 @@ MOST_AT_ONCE = 200
 INTERNAL = Refused(
     HTTPStatus.INTERNAL_SERVER_ERROR, "internal", "Something went wrong here. It is in the service's log."
 )
+TOO_SLOW = Refused(
+    HTTPStatus.SERVICE_UNAVAILABLE, "too_slow", "It took too long. Ask again in a moment.", {"Retry-After": "10"}
+)
 BUSY = Refused(
     HTTPStatus.SERVICE_UNAVAILABLE, "busy", "Too many requests at once. Try again in a moment.", {"Retry-After": "2"}
 )
 
-ROUTES: tuple[Route, ...] = (*downloads.ROUTES, *files.ROUTES, *catalogue.ROUTES)
+ROUTES: tuple[Route, ...] = (*downloads.ROUTES, *files.ROUTES, *catalogue.ROUTES, *health.ROUTES, *metrics.ROUTES)
 
 
 @contextmanager
@@ -57,7 +65,9 @@ def bound(settings: BotSettings) -> Iterator[socket.socket]:
 @asynccontextmanager
 async def open_web(rooms: Rooms, taken: socket.socket) -> AsyncIterator[str]:
     """Serve at that socket while the block lasts; the address where."""
-    app = web.Application(middlewares=[_manners()], client_max_size=LARGEST_BODY, client_max_fields=MOST_FIELDS)
+    app = web.Application(
+        middlewares=[_manners(rooms.meters)], client_max_size=LARGEST_BODY, client_max_fields=MOST_FIELDS
+    )
     for route in (*ROUTES, *docs.routes(ROUTES)):
         app.router.add_route(route.method, route.path, _handler(route, rooms))
         if route.method == "GET":
@@ -87,12 +97,16 @@ def _allow_many_connections() -> None:
 def _handler(route: Route, rooms: Rooms) -> Handler:
     async def handle(request: web.Request) -> web.StreamResponse:
         who = "" if route.is_open else await rooms.door.let_in(request)
-        return await route.handler(Asked(request, rooms, who))
+        try:
+            async with asyncio.timeout(None if route.has_time else ANSWER_SECONDS):
+                return await route.handler(Asked(request, rooms, who))
+        except TimeoutError:
+            raise TOO_SLOW from None
 
     return handle
 
 
-def _manners() -> Middleware:
+def _manners(meters: Meters) -> Middleware:
     """Every request ends with an answer of ours, and not too many run at once."""
     running = 0
 
@@ -100,10 +114,12 @@ def _manners() -> Middleware:
     async def serve(request: web.Request, handler: Handler) -> web.StreamResponse:
         nonlocal running
         running += 1
+        started = time.monotonic()
         try:
             response = await _answer(request, handler) if running <= MOST_AT_ONCE else BUSY.answer()
         finally:
             running -= 1
+        meters.answered(_route(request), response.status, time.monotonic() - started)
         if not response.prepared:
             response.headers.update(SAFE)
         return response

@@ -13,10 +13,14 @@ Keys (KEYS[1] is the prefix, "manhwa:"; one Redis, no cluster, so the script may
   jobs:key:<key>    string  id of the job that answers to this request key; gone once a new job has to be made for it
   jobs:of:<person>  set     ids of the open jobs this person started: the quota
   jobs:ends         hash    how many jobs came to which end: ready, cancelled, or failed:<code>
+  jobs:ready        set     ids of jobs whose files wait to be fetched
+  tally             hash    what happened since the beginning, for onlookers: ended|<source>|<end>, recoveries|<kind>,
+                            pages|<source>, pages_missing|<source>, page_bytes|<source>; and of queue_wait_seconds and
+                            job_seconds: <name>|<source>|<bound> how many were in it, <name>_sum|<source> seconds
   jobs:events       stream  {job: id, state: its state}: something about this job changed, look at the record. A hint; trimmed
 
 Calls (ARGV[1] is the move; times are Unix seconds as text). `called` is the job to send a message for now, or "".
-  create id key requester request now max_active -> {"created"|"joined", id, called} | {"too_many"}
+  create id key requester request now max_active source -> {"created"|"joined", id, called} | {"too_many"}
   take   id now lease_ms max_attempts            -> {fence, called}   fence > 0 | 0 ended or gave up | -1 somebody has it
   keep   id fence now lease_ms progress|""       -> "kept" | "lost" | "cancelled" | "gave_way" (it is queued again)
   pack   id fence progress                       -> "kept" | "lost" | "cancelled"
@@ -30,6 +34,7 @@ Calls (ARGV[1] is the move; times are Unix seconds as text). `called` is the job
   forget id somebody ttl                                       the requester's name goes at once, an ended record after ttl
   call                                           -> called     whose turn is next, unless that is known already
   lost                                           -> ids of the jobs whose worker renews its lease no more
+  census                                         -> {state, source, state, source, …} of all open and ready jobs
   line                                           -> ids of the queued jobs, whose turn is next first
 
 The line is fair to people, not to jobs. Of those measured, a round over the people gives short requests the shortest waits;
@@ -49,6 +54,22 @@ end
 
 local function announce()
   redis.call('XADD', prefix .. 'jobs:events', 'MAXLEN', '~', 10000, '*', 'job', id, 'state', state() or '')
+end
+
+local function count(field, by)
+  redis.call('HINCRBYFLOAT', prefix .. 'tally', field, by)
+end
+
+local BOUNDS = {1, 2, 5, 10, 30, 60, 120, 300, 600, 1800, 3600}
+
+-- Into the first bound that holds it: who reads adds them up.
+local function observe(name, seconds)
+  local source, bound = redis.call('HGET', job, 'source') or '', 'inf'
+  for place = #BOUNDS, 1, -1 do
+    if seconds <= BOUNDS[place] then bound = BOUNDS[place] end
+  end
+  count(name .. '|' .. source .. '|' .. bound, 1)
+  count(name .. '_sum|' .. source, seconds)
 end
 
 local function is_open(s)
@@ -141,9 +162,23 @@ local function close(s, ttl)
   redis.call('SREM', prefix .. 'jobs:of:' .. redis.call('HGET', job, 'requester'), id)
   redis.call('EXPIRE', job, ttl)
   forget_key(s == 'ready' and ttl or 0)
-  if s == 'failed' then s = 'failed:' .. cjson.decode(redis.call('HGET', job, 'error')).code end
-  if s ~= 'collected' then redis.call('HINCRBY', prefix .. 'jobs:ends', s, 1) end
+  redis.call(s == 'ready' and 'SADD' or 'SREM', prefix .. 'jobs:ready', id)
+  local ending = s
+  if s == 'failed' then ending = 'failed:' .. cjson.decode(redis.call('HGET', job, 'error')).code end
+  if s ~= 'collected' then
+    redis.call('HINCRBY', prefix .. 'jobs:ends', ending, 1)
+    count('ended|' .. (redis.call('HGET', job, 'source') or '') .. '|' .. ending, 1)
+  end
   announce()
+end
+
+local function tally_pages(result)
+  local source, pages, missing = redis.call('HGET', job, 'source') or '', 0, 0
+  for _, file in ipairs(result.files) do pages = pages + file.pages end
+  for _, one in ipairs(result.missing) do missing = missing + math.max(#one.pages, 1) end
+  count('pages|' .. source, pages)
+  count('pages_missing|' .. source, missing)
+  count('page_bytes|' .. source, cjson.decode(redis.call('HGET', job, 'progress') or '{"bytes":0}').bytes)
 end
 
 -- What a worker with this fence may still do.
@@ -162,7 +197,7 @@ function moves.create()
   if existing and redis.call('EXISTS', prefix .. 'job:' .. existing) == 1 then return {'joined', existing, ''} end
   local own = prefix .. 'jobs:of:' .. person
   if redis.call('SCARD', own) >= max_active then return {'too_many'} end
-  redis.call('HSET', job, 'request', request, 'requester', person, 'key', key, 'attempt', 1, 'fence', 0, 'created_at', now)
+  redis.call('HSET', job, 'request', request, 'requester', person, 'key', key, 'attempt', 1, 'fence', 0, 'created_at', now, 'source', ARGV[8])
   redis.call('SET', prefix .. 'jobs:key:' .. key, id)
   redis.call('SADD', prefix .. 'jobs:open', id)
   redis.call('SADD', own, id)
@@ -185,6 +220,7 @@ function moves.take()
     close('failed', 604800)
     return {0, call()}
   end
+  observe('queue_wait_seconds', now - redis.call('HGET', job, 'queued_at'))
   redis.call('HSET', job, 'state', 'downloading', 'started_at', now)
   redis.call('SET', lease, fence, 'PX', lease_ms)
   redis.call('ZREM', prefix .. 'jobs:queued', id)
@@ -225,6 +261,8 @@ function moves.finish()
   if answer == 'kept' then
     redis.call('HSET', job, s == 'ready' and 'result' or 'error', payload, 'ended_at', now)
     redis.call('DEL', lease)
+    observe('job_seconds', now - redis.call('HGET', job, 'created_at'))
+    if s == 'ready' then tally_pages(cjson.decode(payload)) end
     close(s, ttl)
   end
   return answer
@@ -245,6 +283,7 @@ end
 function moves.requeue()
   local now, limit, error, ttl = ARGV[3], ARGV[4], ARGV[5], ARGV[6]
   if not is_open(state()) or redis.call('EXISTS', lease) == 1 then return 0 end
+  count('recoveries|' .. (state() == 'queued' and 'message_lost' or 'worker_lost'), 1)
   if state() ~= 'queued' then
     -- Celery kills a worker that is at a job for so long; nobody else can tell what became of it.
     if now - redis.call('HGET', job, 'started_at') >= tonumber(limit) then
@@ -291,6 +330,20 @@ function moves.lost()
     if not waits and redis.call('EXISTS', prefix .. 'job:' .. open .. ':lease') == 0 then ids[#ids + 1] = open end
   end
   return ids
+end
+
+function moves.census()
+  local found = {}
+  for _, name in ipairs({'open', 'ready'}) do
+    for _, one in ipairs(redis.call('SMEMBERS', prefix .. 'jobs:' .. name)) do
+      local record = redis.call('HMGET', prefix .. 'job:' .. one, 'state', 'source')
+      if record[1] then
+        found[#found + 1] = record[1]
+        found[#found + 1] = record[2] or ''
+      end
+    end
+  end
+  return found
 end
 
 function moves.line()

@@ -4,6 +4,7 @@ import asyncio
 import json
 import secrets
 import time
+from collections import Counter
 from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
@@ -13,7 +14,7 @@ from typing import Any, Literal, cast
 from redis.asyncio import Redis
 
 from tasks.errors import GaveWay, JobCancelled, LeaseLost, TooManyJobs
-from tasks.jobs.job import Failure, Job, Progress, Result
+from tasks.jobs.job import Failure, Job, JobState, Progress, Result
 from tasks.models import DownloadRequest
 
 PREFIX = "manhwa:"
@@ -25,12 +26,12 @@ KEEP_ENDED_SECONDS = 7 * 24 * 3600
 """How long an ended job's record can still be read."""
 NOBODY_KNOWN = "somebody"
 """Who asked for a job of a person that was forgotten."""
-QUEUE = "downloads"
-"""Celery's list of messages that no worker has taken yet."""
+QUEUE, CLEANUP_QUEUE = "downloads", "cleanup"
+"""Celery's lists of messages that no worker has taken yet."""
 EVENTS_SECONDS = 0.03
 """Between two looks for events."""
 JSON_FIELDS = {"progress", "result", "error"}
-LINE_FIELDS = {"arrival", "queued_at", "returning"}
+LINE_FIELDS = {"arrival", "queued_at", "returning", "source"}
 """What only the moves read."""
 
 
@@ -98,6 +99,7 @@ class JobStore:
             request.model_dump_json(),
             time.time(),
             max_active,
+            request.source,
         )
         if answer[0] == "too_many":
             raise TooManyJobs(limit=max_active)
@@ -219,6 +221,27 @@ class JobStore:
         messages = cast("list[str]", await self._redis.lrange(QUEUE, 0, -1))
         in_queue = {json.loads(message)["headers"]["id"] for message in messages}
         return None if called in in_queue else called
+
+    async def check(self) -> None:
+        """Return if the server takes writes; raises redis errors."""
+        await self._redis.set(f"{PREFIX}check", "1", ex=60)
+
+    async def waiting(self) -> dict[str, int]:
+        """Jobs in line, and clean-ups that no worker has taken yet, by queue."""
+        return {
+            QUEUE: int(await self._redis.zcard(f"{PREFIX}jobs:queued")),
+            CLEANUP_QUEUE: int(await self._redis.llen(CLEANUP_QUEUE)),
+        }
+
+    async def census(self) -> Counter[tuple[JobState, str]]:
+        """How many open and ready jobs there are, by state and source."""
+        found = cast("list[str]", await self._move("census"))
+        return Counter((JobState(state), source) for state, source in zip(found[::2], found[1::2], strict=True))
+
+    async def tally(self) -> dict[tuple[str, ...], float]:
+        """What happened since the records began, by the words that `moves.lua` parts with `|`."""
+        found = cast("dict[str, str]", await self._redis.hgetall(f"{PREFIX}tally"))
+        return {tuple(words.split("|")): float(number) for words, number in found.items()}
 
     async def figures(self) -> Figures:
         """How many jobs there are and were."""
