@@ -19,7 +19,7 @@ from aiogram.exceptions import (
 )
 from aiogram.methods import GetUpdates, Response, TelegramMethod
 from aiogram.methods.base import TelegramType
-from prometheus_client import CollectorRegistry, Counter, Histogram, ProcessCollector
+from prometheus_client import CollectorRegistry, Counter, Histogram, ProcessCollector, disable_created_metrics
 
 RESULTS = {
     TelegramRetryAfter: "429",
@@ -41,6 +41,7 @@ class Meters(BaseRequestMiddleware):
     """Counts; as a middleware of the Bot API's session also what Telegram answers."""
 
     def __init__(self) -> None:
+        disable_created_metrics()  # type: ignore[no-untyped-call]  # twice the lines, which nobody draws
         self.registry = CollectorRegistry()
         ProcessCollector(registry=self.registry)
         self._calls = Counter(
