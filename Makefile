@@ -2,13 +2,16 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: bench locales run test soak lint types format help clean
+.PHONY: bench flower locales run test soak lint types format help clean
 
 run: .venv/run.stamp ## start everything on this machine; Ctrl-C stops it
 	@exec $(BIN)/python -m bot.local
 
 test: .venv/dev.stamp ## run every test
 	@exec $(BIN)/python -m pytest $(ARGS)
+
+flower: .venv/flower.stamp ## look at the queue in the browser, behind a password that it prints
+	@exec $(BIN)/celery -q -A tasks flower --conf=tasks/flowerconfig.py
 
 soak: .venv/dev.stamp ## 200 jobs and 60 kills, about 6 minutes; ARGS="--jobs 20 --kills 9" for fewer
 	@exec $(BIN)/python -m tests.end_to_end.soak $(ARGS)
@@ -47,6 +50,11 @@ $(BIN)/pip:
 .venv/run.stamp: requirements.txt | $(BIN)/pip
 	@echo "Installing what the product runs on …"
 	@$(BIN)/python -m pip install -q --disable-pip-version-check -r requirements.txt
+	@touch $@
+
+.venv/flower.stamp: pyproject.toml .venv/run.stamp
+	@echo "Installing Flower …"
+	@$(BIN)/python -m pip install -q --disable-pip-version-check --group flower
 	@touch $@
 
 .venv/dev.stamp: pyproject.toml .venv/run.stamp

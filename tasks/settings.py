@@ -6,6 +6,7 @@ import re
 import tempfile
 from collections.abc import Iterable
 from functools import cache
+from ipaddress import ip_address
 from pathlib import Path
 from typing import Annotated, NamedTuple, Self, TypeVar
 from urllib.parse import SplitResult, urlsplit
@@ -240,9 +241,52 @@ class TaskSettings(BaseSettings):
         return self.celery_result_backend.get_secret_value() or self.broker_url
 
 
+def _name_and_password(secret: SecretStr) -> SecretStr:
+    name, _, password = secret.get_secret_value().partition(":")
+    if secret.get_secret_value() and not (name and password):
+        raise ValueError("has to be a name and a password with a colon between them")
+    return secret
+
+
+class FlowerSettings(TaskSettings):
+    """What Flower needs to know; the names are its own."""
+
+    flower_basic_auth: Annotated[SecretStr, AfterValidator(_name_and_password)] = SecretStr("")
+    flower_address: str = "127.0.0.1"
+    flower_port: int = Field(default=5555, ge=1, le=65535)
+
+    @model_validator(mode="after")
+    def _password_for_others(self) -> Self:
+        if not self.flower_basic_auth.get_secret_value() and not _is_loopback(self.flower_address):
+            raise ValueError(
+                f"FLOWER_BASIC_AUTH is empty: has to be name:password, as Flower listens at {self.flower_address!r}"
+            )
+        return self
+
+
+def _is_loopback(address: str) -> bool:
+    try:
+        return address == "localhost" or ip_address(address).is_loopback
+    except ValueError:
+        return False
+
+
 S = TypeVar("S", bound=TaskSettings)
 
 
+READ_BY_OTHERS = frozenset(
+    {
+        "REDIS_PASSWORD",
+        "PUBLISH_API",
+        "PUBLISH_FLOWER",
+        "PUBLISH_GRAFANA",
+        "GRAFANA_PASSWORD",
+        "CONSUMET_IMAGE",
+        "TELEGRAM_API_ID",
+        "TELEGRAM_API_HASH",
+    }
+)
+"""Names in `.env` that only docker-compose.yml reads."""
 LOOKS_LIKE = 0.85
 """Similarity from which an unknown name counts as a slip of the pen; the file may hold settings of other programs."""
 
@@ -263,7 +307,7 @@ def load(kind: type[S]) -> S:
 
 def _refuse_slips(kind: type[TaskSettings], names: Iterable[str]) -> None:
     for name in names:
-        known = [field.upper() for field in kind.model_fields]
+        known = [*READ_BY_OTHERS, *(field.upper() for field in kind.model_fields)]
         meant = difflib.get_close_matches(name.upper(), known, n=1, cutoff=LOOKS_LIKE)
         if meant and name.upper() not in known:
             raise SettingsError(f"{name} in {ENV_FILE} is unknown: did you mean {meant[0]}?")

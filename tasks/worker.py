@@ -7,6 +7,7 @@ FAILURE with the job's error; REVOKED for a cancelled job.
 import asyncio
 import gc
 import logging
+from contextlib import suppress
 from functools import partial
 from typing import Any
 
@@ -16,6 +17,7 @@ from celery.signals import beat_init, celeryd_init, setup_logging, worker_before
 from celery.worker import consumer
 from celery.worker.state import maybe_shutdown
 from kombu import Connection
+from kombu.exceptions import OperationalError
 from kombu.transport.redis import Channel
 from redis.exceptions import RedisError
 
@@ -106,6 +108,8 @@ def download(self: "Task[[str], dict[str, Any]]", job_id: str) -> dict[str, Any]
         result = asyncio.run(pipeline.run(job_id, task_settings(), report))
     except JobCancelled:
         self.backend.mark_as_revoked(task_id, reason="cancelled")
+        with suppress(OperationalError):  # an onlooker's loss alone
+            self.send_event("task-revoked")
         raise Ignore from None
     except (LeaseLost, GaveWay):
         raise Ignore from None

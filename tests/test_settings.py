@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from bot.settings import BotSettings
-from tasks.settings import SettingsError, TaskSettings, load
+from tasks.settings import READ_BY_OTHERS, FlowerSettings, SettingsError, TaskSettings, load
 
 ROOT = Path(__file__).parent.parent
 SETTING = re.compile(r"^#([A-Z_]+)=(.*)$", re.MULTILINE)
@@ -17,7 +17,7 @@ SETTING = re.compile(r"^#([A-Z_]+)=(.*)$", re.MULTILINE)
 @pytest.fixture(autouse=True)
 def nothing_set(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """An environment and a folder without settings."""
-    for name in BotSettings.model_fields:
+    for name in {**BotSettings.model_fields, **FlowerSettings.model_fields}:
         monkeypatch.delenv(name.upper(), raising=False)
     monkeypatch.chdir(tmp_path)
 
@@ -28,9 +28,11 @@ def env_file(text: str) -> None:
 
 def test_the_example_has_every_setting_with_its_default() -> None:
     example = SETTING.findall((ROOT / ".env.example").read_text())
-    assert sorted(name for name, _ in example) == sorted(name.upper() for name in BotSettings.model_fields)
+    ours = {name.upper() for name in {**BotSettings.model_fields, **FlowerSettings.model_fields}}
+    assert sorted(name for name, _ in example) == sorted(ours | READ_BY_OTHERS)
     env_file("\n".join(f"{name}={value}" for name, value in example))
     assert load(BotSettings) == BotSettings(_env_file=None)
+    assert load(FlowerSettings) == FlowerSettings(_env_file=None)
 
 
 def test_copying_the_example_sets_nothing() -> None:
@@ -121,9 +123,40 @@ def test_a_misspelt_setting_is_refused_and_others_are_not() -> None:
         load(BotSettings)
 
 
-def test_workers_take_the_settings_of_the_bot_for_no_misspelling() -> None:
-    env_file("\n".join(f"{name.upper()}=" for name in BotSettings.model_fields))
-    load(TaskSettings)
+@pytest.mark.parametrize("kind", [BotSettings, FlowerSettings, TaskSettings])
+def test_nobody_takes_what_others_read_for_a_misspelling(kind: type[TaskSettings]) -> None:
+    ours = {**BotSettings.model_fields, **FlowerSettings.model_fields}
+    env_file("\n".join(f"{name.upper()}=" for name in [*ours, *READ_BY_OTHERS]))
+    load(kind)
+
+
+def test_a_misspelt_name_that_only_docker_reads_is_refused() -> None:
+    env_file("REDIS_PASWORD=x")
+    with pytest.raises(SettingsError, match="did you mean REDIS_PASSWORD"):
+        load(TaskSettings)
+
+
+@pytest.mark.parametrize(
+    ("lines", "told"),
+    [
+        ("FLOWER_BASIC_AUTH=hunter2", "FLOWER_BASIC_AUTH has to be a name and a password"),
+        ("FLOWER_BASIC_AUTH=:hunter2", "FLOWER_BASIC_AUTH has to be a name and a password"),
+        ("FLOWER_ADDRESS=0.0.0.0", "FLOWER_BASIC_AUTH is empty"),
+        ("FLOWER_ADDRESS=flower.example.org", "FLOWER_BASIC_AUTH is empty"),
+        ("FLOWER_PORT=0", "FLOWER_PORT is '0'"),
+    ],
+)
+def test_flower_is_never_open_to_others(lines: str, told: str) -> None:
+    env_file(lines)
+    with pytest.raises(SettingsError, match=told) as caught:
+        load(FlowerSettings)
+    assert "hunter2" not in str(caught.value)
+
+
+@pytest.mark.parametrize("lines", ["FLOWER_ADDRESS=::1", "FLOWER_ADDRESS=0.0.0.0\nFLOWER_BASIC_AUTH=a:b:c", ""])
+def test_flower_runs_with_a_password_or_for_this_machine(lines: str) -> None:
+    env_file(lines)
+    load(FlowerSettings)
 
 
 def test_an_env_file_that_is_no_text_is_refused() -> None:
