@@ -42,5 +42,9 @@ def format_task(task: Any) -> Any:
     except (RedisError, OSError):
         return task
     if known["status"] != "PENDING":  # which is said of unknown tasks as well
-        task.state, task.result = known["status"], repr(known["result"])
+        task.state, task.result = known["status"], _in_words(known["result"])
     return task
+
+
+def _in_words(result: object) -> str:
+    return ", ".join(f"{name} {value}" for name, value in result.items()) if isinstance(result, dict) else repr(result)
