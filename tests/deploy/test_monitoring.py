@@ -19,6 +19,8 @@ GAUGES = {
     "manhwa_workers": {"queue"},
     "manhwa_disk_free_bytes": set[str](),
     "manhwa_source_up": {"source"},
+    "manhwa_healthy": set[str](),
+    "manhwa_redis_up": set[str](),
 }
 COUNTERS = {
     "manhwa_jobs_ended_total": {"source", "end", "code"},
@@ -34,7 +36,7 @@ HISTOGRAMS = {
     "manhwa_telegram_seconds": {"method"},
     "manhwa_http_seconds": {"route", "status"},
 }
-SERIES = (
+SERIES: dict[str, set[str]] = (
     GAUGES
     | COUNTERS
     | {f"{name}_bucket": labels | {"le"} for name, labels in HISTOGRAMS.items()}
