@@ -117,8 +117,9 @@ class Dispatch:
 async def open_dispatch(settings: TaskSettings, store: JobStore) -> AsyncIterator[Dispatch]:
     """The front door, with its own connection to the broker."""
     # Without a result backend: with one, a sender hangs for 19 s at a time while Redis is away.
-    with Celery("dispatch", backend="disabled://", set_as_current=False) as celery:
-        celery.conf.update(broker_url=settings.broker_url, task_serializer="json", accept_content=["json"])
+    with Celery("dispatch", set_as_current=False) as celery:
+        celery.backend_cls = "disabled://"  # not as a setting: Celery lets the environment's CELERY_RESULT_BACKEND win
+        celery.conf.update(settings.broker.as_broker(), task_serializer="json", accept_content=["json"])
         # One thread, so one connection; sending waits for Redis, which must not hold up the event loop.
         with ThreadPoolExecutor(1, thread_name_prefix="publisher") as publisher:
             yield Dispatch(settings, store, celery, publisher)

@@ -20,6 +20,7 @@ ROOMS = {
     "kombu": ("tasks/celery.py", "tasks/worker.py", "tasks/alive.py", "tasks/dispatch.py"),
     "redis": (
         "tasks/resources.py",
+        "tasks/redis_address.py",  # how often a Sentinel is tried
         "tasks/jobs/",
         "bot/memory/",
         "bot/pacing.py",
