@@ -87,9 +87,9 @@ def test_broker_and_backend_get_what_the_address_says(text: str, monkeypatch: py
         app.backend_cls = address.celery_url
         app.conf.update(address.as_broker(), **address.as_result_backend())
         for connection in (app.connection_for_read(), app.connection_for_write(), app.connection()):
-            for url in connection.alt or [None]:
-                if url:
-                    connection.switch(url)
+            # Celery goes through the Sentinels, with what stands in the address of each.
+            for url in connection.alt or [address.celery_url]:
+                connection.switch(url)
                 assert _meant(_pool_of(connection).connection_kwargs, text) == _meant({}, text)
         backend: Any = app.backend
         assert _meant(backend.client.connection_pool.connection_kwargs, text) == _meant({}, text)
@@ -113,7 +113,7 @@ def _pool_of(connection: Connection) -> ConnectionPool:
     transport: Any = connection.transport
     channel = object.__new__(transport.Channel)
     channel.connection = transport
-    for name, value in connection.transport_options.items():
+    for name, value in (connection.transport_options or {}).items():
         setattr(channel, name, value)
     pool: ConnectionPool = channel._get_pool()
     return pool
