@@ -10,6 +10,7 @@ from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import cast
 
 import trustme
 from redis import Redis
@@ -76,6 +77,7 @@ def node(folder: Path, *words: str, port: int | None = None) -> contextlib.Abstr
         folder,
         "appendonly yes",
         'save ""',
+        "repl-diskless-sync-delay 0",
         f'masterauth "{ADMIN_PASSWORD}"',
         f"user {USER} on >{USER_PASSWORD} {RIGHTS}",
         *words,
@@ -115,20 +117,28 @@ async def tls_before(port: int, folder: Path) -> AsyncIterator[int]:
     authority.configure_trust(context)
     context.verify_mode = ssl.CERT_REQUIRED
 
+    passing: set[asyncio.Task[None]] = set()
+
     async def pass_on(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        passing.add(cast("asyncio.Task[None]", asyncio.current_task()))
         onward_reader, onward_writer = await asyncio.open_connection("127.0.0.1", port)
         ways = [asyncio.create_task(_pump(reader, onward_writer)), asyncio.create_task(_pump(onward_reader, writer))]
-        await asyncio.wait(ways, return_when=asyncio.FIRST_COMPLETED)
-        for way in ways:
-            way.cancel()
-        onward_writer.close()
-        writer.close()
+        try:
+            await asyncio.wait(ways, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            for way in ways:
+                way.cancel()
+            onward_writer.transport.abort()
+            writer.transport.abort()
 
     listening = await asyncio.start_server(pass_on, "127.0.0.1", 0, ssl=context)
     try:
         yield int(listening.sockets[0].getsockname()[1])
     finally:
         listening.close()
+        for task in passing:
+            task.cancel()
+        await asyncio.gather(*passing, return_exceptions=True)
 
 
 async def _pump(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:

@@ -62,6 +62,8 @@ async def test_a_job_outlives_the_master_it_was_taken_from(
     ):
         with watching.admin() as admin:
             wait_for(lambda: admin.sentinel_master("ours")["num-slaves"] == 1, "the Sentinel knows the replica")
+        with replica.admin() as admin:
+            wait_for(lambda: admin.info("replication")["master_link_status"] == "up", "the replica has it all")
         address = (
             f"sentinel://{LOGIN}@127.0.0.1:{free_port()}/0;sentinel://127.0.0.1:{watching.port}"
             f"?master_name=ours&sentinel_password={quote(ADMIN_PASSWORD)}"
