@@ -9,6 +9,7 @@ from dataclasses import dataclass
 
 from celery import Celery
 from kombu.exceptions import OperationalError
+from redis.exceptions import RedisError
 
 from tasks.errors import NoChapters, TimeIsUp, TooManyChapters
 from tasks.jobs.job import Failure
@@ -108,7 +109,7 @@ class Dispatch:
 
         try:
             await asyncio.get_running_loop().run_in_executor(self._publisher, publish)
-        except OperationalError:
+        except (OperationalError, RedisError):
             # The record is there, and the supervisor or the sweep acts on it: the message was only a hint.
             log.warning("job %s: the queue did not take %s", job_id, task)
 

@@ -34,6 +34,8 @@ OPTIONS = {
 CHECKS = {"required", "optional", "none"}
 """What is asked of the server's certificate; Celery's `CERT_REQUIRED` and its like are understood as well."""
 TRUTHS = {"true": True, "1": True, "yes": True, "false": False, "0": False, "no": False}
+NO_REPLICAS = "NOREPLICAS"
+"""How a master begins what it says where it takes no writes, as too few replicas follow it (`min-replicas-to-write`)."""
 SENTINEL_SECONDS = 2.0
 """A Sentinel that has not answered by then is passed over for the next one."""
 SILENT_SECONDS = 10

@@ -17,6 +17,7 @@ from redis.asyncio.retry import Retry
 from redis.asyncio.sentinel import Sentinel, SentinelManagedConnection
 from redis.backoff import ExponentialWithJitterBackoff, NoBackoff
 from redis.exceptions import ConnectionError as RedisConnectionError
+from redis.exceptions import ResponseError
 from redis.exceptions import TimeoutError as RedisTimeoutError
 
 from tasks import redis_address
@@ -88,6 +89,14 @@ class _Connection(AbstractConnection):
         if task and task.cancelling() > before:
             await self.disconnect(nowait=True)  # an answer is on its way that nobody reads
             raise asyncio.CancelledError
+
+    async def read_response(self, *args: Any, **kwargs: Any) -> Any:
+        try:
+            return await super().read_response(*args, **kwargs)
+        except ResponseError as error:
+            if str(error).startswith(redis_address.NO_REPLICAS):
+                raise RedisConnectionError(str(error)) from error  # it is away as well, in all but name
+            raise
 
     async def _connect_once(self) -> None:
         """For a command that lost its connection, and counts its tries itself."""

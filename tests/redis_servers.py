@@ -78,9 +78,9 @@ def node(folder: Path, *words: str, port: int | None = None) -> contextlib.Abstr
         "appendonly yes",
         'save ""',
         "repl-diskless-sync-delay 0",
+        *words,
         f'masterauth "{ADMIN_PASSWORD}"',
         f"user {USER} on >{USER_PASSWORD} {RIGHTS}",
-        *words,
         port=port,
     )
 

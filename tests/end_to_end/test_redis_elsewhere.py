@@ -1,5 +1,7 @@
 """A Redis of the operator's own: over TLS with a user and password, and one that Sentinels watch."""
 
+import asyncio
+from contextlib import ExitStack
 from pathlib import Path
 from urllib.parse import quote
 
@@ -9,8 +11,19 @@ from bot.settings import BotSettings
 from tests.conftest import StartWorker, beside, running_bot
 from tests.end_to_end.shelf import Shelf
 from tests.person import Person
-from tests.redis_servers import ADMIN_PASSWORD, USER, USER_PASSWORD, free_port, node, sentinel, tls_before, wait_for
+from tests.redis_servers import (
+    ADMIN_PASSWORD,
+    USER,
+    USER_PASSWORD,
+    Server,
+    free_port,
+    node,
+    sentinel,
+    tls_before,
+    wait_for,
+)
 
+SAFE = "min-replicas-to-write 1"
 LOGIN = f"{USER}:{quote(USER_PASSWORD, safe='')}"
 
 
@@ -48,43 +61,61 @@ async def test_a_job_is_done_over_tls_by_a_user_with_few_rights(
     assert secrets_told(bot_settings.data_path) == []
 
 
-async def test_a_job_outlives_the_master_it_was_taken_from(
-    mina: Person,
-    bot_settings: BotSettings,
-    shelf: Shelf,
-    start_worker: StartWorker,
-    tmp_path: Path,
+async def test_jobs_outlive_the_masters_they_were_taken_from(
+    mina: Person, bot_settings: BotSettings, shelf: Shelf, start_worker: StartWorker, tmp_path: Path
 ) -> None:
+    # A write counts once both have it, so none gets lost, and a master left alone takes none.
     with (
-        node(tmp_path / "one") as master,
-        node(tmp_path / "two", f"replicaof 127.0.0.1 {master.port}") as replica,
-        sentinel(tmp_path / "watch", master, "ours") as watching,
+        node(tmp_path / "one") as first,
+        node(tmp_path / "two", f"replicaof 127.0.0.1 {first.port}", SAFE) as second,
+        sentinel(tmp_path / "watch", first, "ours") as watching,
     ):
-        with watching.admin() as admin:
-            wait_for(lambda: admin.sentinel_master("ours")["num-slaves"] == 1, "the Sentinel knows the replica")
-        with replica.admin() as admin:
-            wait_for(lambda: admin.info("replication")["master_link_status"] == "up", "the replica has it all")
+        await asyncio.to_thread(is_replica, second, watching)
+        with first.admin() as admin:
+            admin.config_set(*SAFE.split())
         address = (
             f"sentinel://{LOGIN}@127.0.0.1:{free_port()}/0;sentinel://127.0.0.1:{watching.port}"
             f"?master_name=ours&sentinel_password={quote(ADMIN_PASSWORD)}"
         )
         settings, environment = installed(bot_settings, shelf, address)
-        let_go = shelf.holds_back(2, 1)
-        with start_worker("watched", **environment):
+        let_go = shelf.holds_back(2, 1), shelf.holds_back(3, 2)
+        with ExitStack() as later, start_worker("watched", **environment) as worker, watching.admin() as admin:
             async with running_bot(settings):
-                sent = await mina.sends(shelf.command(1, 2, 3))
-                status = await mina.sees("pages 5/6", after=sent)
-                master.running.kill()
-                let_go.set()
-                file = await mina.receives_document()
-                assert "6 pages" in file["caption"]
-                done = await mina.sees("Done", after=sent)
-                assert done["message_id"] == status["message_id"]
+                sent = await mina.sends(shelf.command(1, 2))
+                status = await mina.sees("pages 3/4", after=sent)
+                first.running.kill()
+                let_go[0].set()
+                await asyncio.to_thread(wait_for, lambda: role(second) == "master", "the second is master")
+                first_again = later.enter_context(node(tmp_path / "one", port=first.port))
+                assert "4 pages" in (await mina.receives_document())["caption"]
+                assert (await mina.sees("Done", after=sent))["message_id"] == status["message_id"]
+
                 sent = await mina.sends(shelf.command(3))
+                await mina.sees("pages 1/2", after=sent)
+                await asyncio.to_thread(is_replica, first_again, watching)
+                # The other one lives on, as a replica of this one.
+                admin.sentinel_failover("ours")
+                let_go[1].set()
                 await mina.receives_document("- 3.zip")
                 await mina.sees("Done", after=sent)
-        assert len([m for m in await mina.messages() if "document" in m]) == 2
-        with replica.admin() as admin:
-            assert admin.role()[0] == "master"
-            assert admin.acl_log() == []
+                await asyncio.to_thread(wait_for, lambda: role(second) == "slave", "the first is master again")
+                sent = await mina.sends(shelf.command(1))
+                await mina.receives_document("- 1.zip")
+                await mina.sees("Done", after=sent)
+            assert worker.poll() is None
+    assert len([m for m in await mina.messages() if "document" in m]) == 3
     assert secrets_told(bot_settings.data_path) == []
+
+
+def role(server: Server) -> str:
+    with server.admin() as admin:
+        return str(admin.role()[0])
+
+
+def is_replica(server: Server, watching: Server) -> None:
+    """Return when the server has all that the master has, and the Sentinel knows that."""
+    with server.admin() as admin, watching.admin() as sentinel:
+        wait_for(lambda: admin.info("replication").get("master_link_status") == "up", "the replica has it all")
+        wait_for(
+            lambda: [one["master-link-status"] for one in sentinel.sentinel_slaves("ours")] == ["ok"], "it is known"
+        )
