@@ -66,6 +66,19 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> Callable[[float], None]:
     return forward
 
 
+async def test_who_may_go_on_is_told_without_a_word_in_the_record(store: JobStore) -> None:
+    job_id = await new_job(store, "1")
+    lease = await taken(store, job_id)
+    await store.check_lease(lease)
+    await store.drop_lease(lease)
+    with pytest.raises(LeaseLost):
+        await store.check_lease(lease)
+    lease = await taken(store, job_id)
+    await store.cancel(job_id, "Mina")
+    with pytest.raises(JobCancelled):
+        await store.check_lease(lease)
+
+
 async def test_the_same_request_joins_until_its_files_are_gone(store: JobStore) -> None:
     job_id = await new_job(store, "a")
     assert await store.create_or_join(request("a"), "telegram:2", 5) == (job_id, "joined", "")
