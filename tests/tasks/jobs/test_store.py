@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator, Callable
 import pytest
 
 from bot.settings import BotSettings
+from tasks import supervisor as supervisor_module
 from tasks.dispatch import Dispatch, open_dispatch
 from tasks.errors import GaveWay, JobCancelled, LeaseLost, NoChapters, TooManyChapters, TooManyJobs
 from tasks.jobs import store as store_module
@@ -287,6 +288,22 @@ async def test_a_job_whose_worker_is_gone_is_sent_again_at_once(
     await store.keep_lease(dead, Progress())
     assert await state(store, dead.job_id) is JobState.DOWNLOADING
     await store.finish(dead, RESULT)
+
+
+async def test_after_a_silence_of_the_server_nobody_is_taken_for_dead(
+    store: JobStore, dispatch: Dispatch, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lease = await taken(store, await new_job(store, "a"))
+    await store._redis.delete(f"manhwa:job:{lease.job_id}:lease")  # noqa: SLF001 - it ran out meanwhile
+    monkeypatch.setattr(supervisor_module, "SERVER_AWAY", -1.0)
+    supervisor = Supervisor(store, dispatch)
+    await supervisor.sweep_if_due()
+    monkeypatch.setattr(supervisor_module, "SERVER_AWAY", 1000.0)
+    await supervisor.sweep_if_due()
+    assert await store.lost() == [lease.job_id]
+    monkeypatch.setattr(supervisor_module, "SERVER_SETTLES", 0)
+    await Supervisor(store, dispatch).sweep_if_due()
+    assert await store.lost() == []
 
 
 async def test_a_worker_that_was_killed_at_the_hard_limit_ends_its_job(
