@@ -13,9 +13,18 @@ SWEEP_SECONDS = 60.0
 def _app() -> Celery:
     settings = task_settings()
     app = Celery("tasks", include=["tasks.worker"])
+    # Not as a setting: before that Celery takes the environment's CELERY_RESULT_BACKEND, and as it stands there.
+    app.backend_cls = settings.results.celery_url
+    app.conf.update(settings.results.as_result_backend())
     app.conf.update(
-        broker_url=settings.broker_url,
-        result_backend=settings.result_backend,
+        settings.broker.as_broker(
+            # Above the hard limit, or a running job's message would be given to a second worker.
+            visibility_timeout=max(3600, 2 * settings.task_time_limit),
+            unacked_restore_interval=5,
+            unacked_restore_throttle=1,
+        )
+    )
+    app.conf.update(
         # Named in full: a bare queue would be bound to the default one's key, and get its messages as well.
         task_queues=[Queue(name, Exchange(name), routing_key=name) for name in (DOWNLOADS, CLEANUP)],
         task_default_queue=DOWNLOADS,
@@ -43,12 +52,6 @@ def _app() -> Celery:
         worker_consumer="tasks.worker:Consumer",
         broker_connection_retry_on_startup=True,
         broker_connection_max_retries=None,
-        broker_transport_options={
-            # Above the hard limit, or a running job's message would be given to a second worker.
-            "visibility_timeout": max(3600, 2 * settings.task_time_limit),
-            "unacked_restore_interval": 5,
-            "unacked_restore_throttle": 1,
-        },
         # True would leave the message of a cancelled task unacknowledged for the whole visibility timeout.
         worker_cancel_long_running_tasks_on_connection_loss=False,
         worker_soft_shutdown_timeout=1.0,

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 
 from celery import Celery
 from kombu.exceptions import OperationalError
+from redis.exceptions import RedisError
 
 from tasks.errors import NoChapters, TimeIsUp, TooManyChapters
 from tasks.jobs.job import Failure
@@ -108,7 +109,7 @@ class Dispatch:
 
         try:
             await asyncio.get_running_loop().run_in_executor(self._publisher, publish)
-        except OperationalError:
+        except (OperationalError, RedisError):
             # The record is there, and the supervisor or the sweep acts on it: the message was only a hint.
             log.warning("job %s: the queue did not take %s", job_id, task)
 
@@ -117,8 +118,9 @@ class Dispatch:
 async def open_dispatch(settings: TaskSettings, store: JobStore) -> AsyncIterator[Dispatch]:
     """The front door, with its own connection to the broker."""
     # Without a result backend: with one, a sender hangs for 19 s at a time while Redis is away.
-    with Celery("dispatch", backend="disabled://", set_as_current=False) as celery:
-        celery.conf.update(broker_url=settings.broker_url, task_serializer="json", accept_content=["json"])
+    with Celery("dispatch", set_as_current=False) as celery:
+        celery.backend_cls = "disabled://"  # not as a setting: Celery lets the environment's CELERY_RESULT_BACKEND win
+        celery.conf.update(settings.broker.as_broker(), task_serializer="json", accept_content=["json"])
         # One thread, so one connection; sending waits for Redis, which must not hold up the event loop.
         with ThreadPoolExecutor(1, thread_name_prefix="publisher") as publisher:
             yield Dispatch(settings, store, celery, publisher)

@@ -130,8 +130,14 @@ class _Attempt:
         # and the attempt counts as lost.
         if isinstance(error, asyncio.CancelledError):
             await self.store.drop_lease(self.lease)
+        else:
+            # Files that went away under the work are those of a job that another worker has ended.
+            await self.store.check_lease(self.lease)
 
     async def _fail(self, error: JobError | RequestError) -> None:
+        # The folder may be another worker's by now, where this one was cut off from all but the disk.
+        await self.store.check_lease(self.lease)
+        # Before it is on record: Redis may need the room.
         self._workspace.remove(self.job.id)
         await self.store.fail(self.lease, failure(error))
         log.warning("job %s: failed, %s", self.job.id, error)

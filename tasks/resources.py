@@ -4,7 +4,7 @@ import asyncio
 import socket
 import ssl
 from collections.abc import AsyncIterator, Mapping
-from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from functools import cache
 from ipaddress import IPv4Address, IPv6Address, IPv6Network, ip_address
@@ -14,17 +14,21 @@ import httpx
 from redis.asyncio import Redis
 from redis.asyncio.connection import AbstractConnection
 from redis.asyncio.retry import Retry
-from redis.backoff import ExponentialWithJitterBackoff
+from redis.asyncio.sentinel import Sentinel, SentinelManagedConnection
+from redis.backoff import ExponentialWithJitterBackoff, NoBackoff
 from redis.exceptions import ConnectionError as RedisConnectionError
+from redis.exceptions import ResponseError
 from redis.exceptions import TimeoutError as RedisTimeoutError
 
+from tasks import redis_address
+from tasks.redis_address import RedisAddress
 from tasks.transport import Address, Refused, Streamed, Transport
 
 REDIS_RETRIES = 40
 """With waits of up to 1 s: about 35 s of a restarting server are sat out before a command fails."""
 
-REDIS_TIMEOUT = 30.0
-"""Seconds for one command; longer than any blocking read we make."""
+REDIS_TIMEOUT = 15.0
+"""Seconds for one command, also to a host that was cut off; longer than any blocking read we make."""
 
 USER_AGENT = "ManhwaDownloader/0.1 (Telegram bot; self-hosted)"
 AS_IT_IS = {"User-Agent": USER_AGENT, "Accept-Encoding": "identity"}
@@ -37,32 +41,73 @@ SOURCE_TIMEOUT = httpx.Timeout(30.0, connect=10.0)
 
 @asynccontextmanager
 async def open_redis(url: str, retries: int = REDIS_RETRIES) -> AsyncIterator[Redis]:
-    """A client that answers in text and sits out a restart of the server; raises redis errors after that."""
-    client = Redis.from_url(
-        url,
-        decode_responses=True,
-        socket_timeout=REDIS_TIMEOUT,
-        retry=Retry(ExponentialWithJitterBackoff(cap=1.0, base=0.1), retries),
-        retry_on_error=[RedisConnectionError, RedisTimeoutError],
-    )
-    pool = client.connection_pool
-    pool.connection_class = type("Connection", (_Cancellable, pool.connection_class), {})
-    try:
+    """A client that answers in text and sits out a restart of the server, or a fail-over; raises redis errors after that.
+
+    `url` is an address as it stands in the settings.
+    """
+    async with AsyncExitStack() as stack:
+        retry = Retry(ExponentialWithJitterBackoff(cap=1.0, base=0.1), retries)
+        client = _client(redis_address.parse(url), retry, stack)
+        pool = client.connection_pool
+        ours = _OfMaster if issubclass(pool.connection_class, SentinelManagedConnection) else _Connection
+        pool.connection_class = type("Connection", (ours, pool.connection_class), {})
+        stack.push_async_callback(client.aclose)
         yield client
-    finally:
-        await client.aclose()
 
 
-class _Cancellable(AbstractConnection):
+def _client(address: RedisAddress, retry: Retry, stack: AsyncExitStack) -> Redis:
+    options: dict[str, Any] = {
+        "db": address.database,
+        "decode_responses": True,
+        "socket_timeout": REDIS_TIMEOUT,
+        "retry": retry,
+        "retry_on_error": [RedisConnectionError, RedisTimeoutError],
+        **address.credentials,
+        **({"ssl": True, **address.tls} if address.tls else {}),
+    }
+    if address.path:
+        return Redis(unix_socket_path=address.path, **options)
+    if not address.master:
+        [(host, port)] = address.hosts
+        return Redis(host=host, port=port, **options)
+    of_sentinels = {**address.sentinel_options, "retry": Retry(NoBackoff(), 0)}
+    sentinel = Sentinel(address.hosts, sentinel_kwargs=of_sentinels, **options)  # type: ignore[no-untyped-call]
+    stack.push_async_callback(sentinel.aclose)
+    client: Redis = sentinel.master_for(address.master)
+    return client
+
+
+class _Connection(AbstractConnection):
     """Hears every cancellation: redis-py sends with `asyncio.wait_for`, which before Python 3.12 swallows one now and then."""
 
     async def send_packed_command(self, *args: Any, **kwargs: Any) -> None:
+        if not self.is_connected:
+            await self._connect_once()
         task = asyncio.current_task()
         before = task.cancelling() if task else 0
         await super().send_packed_command(*args, **kwargs)
         if task and task.cancelling() > before:
             await self.disconnect(nowait=True)  # an answer is on its way that nobody reads
             raise asyncio.CancelledError
+
+    async def read_response(self, *args: Any, **kwargs: Any) -> Any:
+        try:
+            return await super().read_response(*args, **kwargs)
+        except ResponseError as error:
+            if str(error).startswith(redis_address.NO_REPLICAS):
+                raise RedisConnectionError(str(error)) from error  # it is away as well, in all but name
+            raise
+
+    async def _connect_once(self) -> None:
+        """For a command that lost its connection, and counts its tries itself."""
+        await self.connect_check_health(check_health=False, retry_socket_connect=False)
+
+
+class _OfMaster(_Connection, SentinelManagedConnection):
+    """Asks the Sentinels each time: for a command that lost its connection redis-py goes back to the master it had."""
+
+    async def _connect_once(self) -> None:
+        await self._connect_retry()  # type: ignore[no-untyped-call]
 
 
 Origin = tuple[bytes, bytes, int | None]

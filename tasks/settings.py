@@ -9,11 +9,14 @@ from functools import cache
 from ipaddress import ip_address
 from pathlib import Path
 from typing import Annotated, NamedTuple, Self, TypeVar
-from urllib.parse import SplitResult, urlsplit
+from urllib.parse import SplitResult, quote, urlsplit
 
 from dotenv import dotenv_values
 from pydantic import AfterValidator, BeforeValidator, Field, SecretStr, ValidationError, model_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+
+from tasks import redis_address
+from tasks.redis_address import RedisAddress
 
 ENV_FILE = ".env"
 
@@ -77,23 +80,20 @@ BaseUrl = Annotated[str, AfterValidator(_base_url)]
 
 def _redis_url(secret: SecretStr) -> SecretStr:
     value = secret.get_secret_value()
-    parts = _address(value)
-    tcp = parts is not None and parts.scheme in {"redis", "rediss"} and parts.hostname
-    socket = parts is not None and parts.scheme == "redis+socket" and parts.path.strip("/")
-    if value and not tcp and not socket:
+    try:
+        tls = redis_address.parse(value).tls if value else {}
+        for name in redis_address.TLS_FILES:
+            if name in tls and not Path(str(tls[name])).is_file():
+                raise ValueError(f"has to name a file in {name}")  # noqa: TRY301 - told as what parse finds
+    except ValueError as error:
         # Only its beginning is told, as the rest may hold a password.
         told = re.sub(r"://.*", "://…", value, flags=re.DOTALL)
-        raise ValueError(
-            f"is {told!r}: has to be an address such as redis://host:6379/0, rediss://host:6379/0 or redis+socket:///path/redis.sock"
-        )
+        raise ValueError(f"is {told!r}: {error}") from None
     return secret
 
 
 RedisUrl = Annotated[SecretStr, AfterValidator(_redis_url)]
-"""Empty, or the address of a Redis server: redis://, rediss:// or redis+socket://; may hold a password.
-
-Celery reads the variables of these names by itself as well, so only what it understands is allowed.
-"""
+"""Empty, or the address of a Redis server as `tasks.redis_address` tells it; may hold a password."""
 
 
 def _folder(value: Path | None) -> Path | None:
@@ -226,19 +226,29 @@ class TaskSettings(BaseSettings):
         return Path(tempfile.gettempdir()) / f"manhwa-{digest}" / "redis.sock"
 
     @property
-    def broker_url(self) -> str:
-        """The server of queue and records, as Celery writes it; may hold a password."""
-        return self.celery_broker_url.get_secret_value() or f"redis+socket://{self.redis_socket}?virtual_host=0"
+    def redis_url(self) -> str:
+        """The server of queue and records, as it is set; may hold a password."""
+        return self.celery_broker_url.get_secret_value() or f"redis+socket://{quote(str(self.redis_socket))}"
 
     @property
-    def redis_url(self) -> str:
-        """The same server for redis-py, which writes socket addresses in another way; may hold a password."""
-        return self.broker_url.replace("redis+socket://", "unix://").replace("virtual_host=", "db=")
+    def broker(self) -> RedisAddress:
+        """The server of queue and records."""
+        return redis_address.parse(self.redis_url)
+
+    @property
+    def results(self) -> RedisAddress:
+        """The server of the states that Celery keeps."""
+        return redis_address.parse(self.celery_result_backend.get_secret_value() or self.redis_url)
+
+    @property
+    def broker_url(self) -> str:
+        """The server of queue and records, as Celery writes it; may hold a password."""
+        return self.broker.celery_url
 
     @property
     def result_backend(self) -> str:
         """Where Celery keeps its states; may hold a password."""
-        return self.celery_result_backend.get_secret_value() or self.broker_url
+        return self.results.celery_url
 
 
 def _name_and_password(secret: SecretStr) -> SecretStr:

@@ -6,6 +6,7 @@ after the visibility timeout. The records lose nothing: what is open there and n
 
 import asyncio
 import logging
+import time
 
 from redis.exceptions import RedisError
 
@@ -19,7 +20,9 @@ SWEEPS_IN_VAIN = 3
 """The head of the line is sent again once it was seen without its message so often in a row: on its way from the queue to
 a worker's lease it is in neither place for a moment."""
 SERVER_SETTLES = 5
-"""Seconds after a start of the server in which nothing is taken for lost: leases ran on while nobody could renew them."""
+"""Seconds after a start of the server, or an answer of it that took longer than SERVER_AWAY, in which nothing is taken for
+lost: leases ran on while nobody could renew them. A replica that became the master was started long ago."""
+SERVER_AWAY = 2.0
 
 
 class Supervisor:
@@ -31,6 +34,7 @@ class Supervisor:
         self._sweeps_in_vain = sweeps_in_vain
         self._in_vain: str | None = None
         self._times = 0
+        self._settled_at = 0.0
 
     async def run(self) -> None:
         """Supervise for ever."""
@@ -42,8 +46,13 @@ class Supervisor:
             await asyncio.sleep(SWEEP_SECONDS)
 
     async def sweep_if_due(self) -> None:
-        """Sweep, unless another process does, or the server was just started."""
-        if await self._store.may_supervise(5 * SWEEP_SECONDS) and await self._store.server_age() >= SERVER_SETTLES:
+        """Sweep, unless another process does, or the server was not there a moment ago."""
+        asked = time.monotonic()
+        due = await self._store.may_supervise(5 * SWEEP_SECONDS) and await self._store.server_age() >= SERVER_SETTLES
+        answered = time.monotonic()
+        if answered - asked > SERVER_AWAY:
+            self._settled_at = answered + SERVER_SETTLES
+        if due and answered >= self._settled_at:
             await self.sweep()
 
     async def sweep(self) -> None:

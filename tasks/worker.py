@@ -16,10 +16,12 @@ from celery.exceptions import Ignore
 from celery.signals import beat_init, celeryd_init, setup_logging, worker_before_create_process
 from celery.worker import consumer
 from celery.worker.state import maybe_shutdown
-from kombu import Connection
+from kombu import Connection as BrokerConnection
 from kombu.exceptions import OperationalError
-from kombu.transport.redis import Channel
-from redis.exceptions import RedisError
+from kombu.transport.redis import Channel, SentinelTransport, Transport
+from redis.connection import AbstractConnection
+from redis.exceptions import ConnectionError as RedisConnectionError
+from redis.exceptions import RedisError, ResponseError
 
 from tasks import janitor, pipeline
 from tasks.alive import Alive
@@ -27,11 +29,25 @@ from tasks.celery import SWEEP_SECONDS, SWEEP_TASK, app
 from tasks.dispatch import CLEAN_UP_TASK, DOWNLOAD_TASK
 from tasks.errors import GaveWay, JobCancelled, LeaseLost
 from tasks.jobs.job import JobState, Progress
+from tasks.redis_address import NO_REPLICAS
 from tasks.settings import task_settings
 
 log = logging.getLogger(__name__)
 
 app.steps["consumer"].add(Alive)
+
+
+class _Connection(AbstractConnection):
+    """One to a server that takes no writes, as its replicas are away, counts as lost: a worker waits for it, and lives."""
+
+    def read_response(self, *args: Any, **kwargs: Any) -> Any:
+        try:
+            return super().read_response(*args, **kwargs)
+        except ResponseError as error:
+            if str(error).startswith(NO_REPLICAS):
+                self.disconnect()  # type: ignore[no-untyped-call]
+                raise RedisConnectionError(str(error)) from error
+            raise
 
 
 class _Channel(Channel):
@@ -40,15 +56,20 @@ class _Channel(Channel):
     def _connparams(self, *args: Any, **kwargs: Any) -> Any:
         if self.connection is None or self.connection.client is None:
             raise ConnectionError("this channel's connection was lost")
-        return super()._connparams(*args, **kwargs)  # type: ignore[misc]  # the stubs leave it out
+        parameters = super()._connparams(*args, **kwargs)  # type: ignore[misc]  # the stubs leave it out
+        theirs = parameters["connection_class"]
+        return {**parameters, "connection_class": type("Connection", (_Connection, theirs), {})}
+
+
+for transport in (Transport, SentinelTransport):
+    # For good: a connection that goes on to the next Sentinel has a transport anew.
+    transport.Channel = type("Channel", (_Channel, transport.Channel), {})
 
 
 class Consumer(consumer.Consumer):
     """Celery's own waits for up to half a minute before it looks whether Redis is back; this one looks every second."""
 
-    def ensure_connected(self, conn: Connection) -> Connection:
-        transport: Any = conn.transport
-        transport.Channel = type("Channel", (_Channel, transport.Channel), {})
+    def ensure_connected(self, conn: BrokerConnection) -> BrokerConnection:
         connected = conn.ensure_connection(
             _not_connected, interval_start=1, interval_step=0, interval_max=1, callback=maybe_shutdown
         )

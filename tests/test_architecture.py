@@ -20,6 +20,7 @@ ROOMS = {
     "kombu": ("tasks/celery.py", "tasks/worker.py", "tasks/alive.py", "tasks/dispatch.py"),
     "redis": (
         "tasks/resources.py",
+        "tasks/redis_address.py",  # how often a Sentinel is tried
         "tasks/jobs/",
         "bot/memory/",
         "bot/pacing.py",
@@ -31,6 +32,7 @@ ROOMS = {
         "bot/web/door.py",
         "bot/local/",
     ),
+    "redis.connection": ("tasks/worker.py",),  # what it makes of an answer
     # Its errors may be caught wherever work can go on without the answer.
     "redis.exceptions": ("tasks/", "bot/"),
     "limits": ("bot/pacing.py", "bot/web/door.py", "tasks/budget.py", "tasks/sources/"),

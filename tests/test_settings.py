@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from bot.settings import BotSettings
+from tasks import redis_address
 from tasks.settings import READ_BY_OTHERS, FlowerSettings, SettingsError, TaskSettings, load
 
 ROOT = Path(__file__).parent.parent
@@ -58,6 +59,13 @@ def test_the_environment_goes_before_the_file(monkeypatch: pytest.MonkeyPatch) -
         ("CELERY_BROKER_URL", "redis://host:port", "redis://host"),
         ("CELERY_BROKER_URL", "unix://", "redis+socket:///path"),
         ("CELERY_RESULT_BACKEND", "amqp://host", "redis://host"),
+        ("CELERY_BROKER_URL", "redis://one;redis://other", "only sentinel://"),
+        ("CELERY_BROKER_URL", "sentinel://one;redis://other", "only sentinel://"),
+        ("CELERY_BROKER_URL", "redis://host/zero", "such as /0"),
+        ("CELERY_BROKER_URL", "redis://host?ssl_cert_reqs=none", "option"),
+        ("CELERY_BROKER_URL", "sentinel://host?master=one", "master_name"),
+        ("CELERY_BROKER_URL", "rediss://host?ssl_cert_reqs=perhaps", "required, optional and none"),
+        ("CELERY_BROKER_URL", "rediss://host?ssl_ca_certs=/nowhere.pem", "ssl_ca_certs"),
         ("MANGAPI_URL", "consumet.local:3000", "https://"),
         ("MANGAPI_URL", "http://", "https://"),
         ("MANGAPI_URL", "http://host:99999", "https://"),
@@ -94,7 +102,12 @@ def test_a_wrong_value_gets_one_line_that_names_it(name: str, value: str, allowe
     "line",
     [
         "CELERY_BROKER_URL=http://:hunter2@host",
-        "CELERY_RESULT_BACKEND=sentinel://user:hunter2@host",
+        "CELERY_BROKER_URL=redis://user:6379?hunter2@host",
+        "CELERY_BROKER_URL=redis://:a/hunter2@host",
+        "CELERY_BROKER_URL=redis://:a#hunter2@host",
+        "CELERY_BROKER_URL=sentinel://:a;hunter2@host",
+        "CELERY_BROKER_URL=rediss://:hunter2@host?ssl_certfile=/nowhere/hunter2",
+        "CELERY_RESULT_BACKEND=sentinel://user:hunter2@host/zero",
         "MANGAPI_URL=ftp://user:hunter2@host",
         "OPDS_CATALOGS=a=http://host b=ftp://user:hunter2@host",
         "OPDS_CATALOGS=a=http://host B=http://host/opds/hunter2",
@@ -171,11 +184,11 @@ def test_what_is_sent_stays_below_the_upload_limit(line: str, megabytes: int) ->
     assert (megabytes - 1) * 1_000_000 <= load(BotSettings).upload_limit < megabytes * 1_000_000
 
 
-def test_both_libraries_reach_the_same_socket() -> None:
-    env_file("CELERY_BROKER_URL=redis+socket:///run/r.sock?virtual_host=3")
-    settings = load(TaskSettings)
-    assert settings.redis_url == "unix:///run/r.sock?db=3"
-    assert settings.broker_url == settings.result_backend == "redis+socket:///run/r.sock?virtual_host=3"
+def test_a_data_folder_with_special_characters_has_an_address() -> None:
+    folder = "/it's 100%25; a? #1"
+    settings = TaskSettings(_env_file=None, data_dir=Path(folder))
+    assert settings.broker.path == f"{folder}/redis/redis.sock"
+    assert redis_address.parse(settings.result_backend) == settings.broker
 
 
 def test_a_data_folder_with_a_long_path_gets_a_socket_that_fits() -> None:

@@ -21,8 +21,8 @@ MOST_TRIES = 3
 ONE_DAY = 24 * 3600
 """Telegram gives up delivering an update after that."""
 RECEIVE = """
-for n = 1, #ARGV, 2 do
-  if redis.call('SET', 'manhwa:bot:update:' .. ARGV[n], '1', 'NX', 'EX', KEYS[2]) then
+for n = 2, #ARGV, 2 do
+  if redis.call('SET', 'manhwa:bot:update:' .. ARGV[n], '1', 'NX', 'EX', ARGV[1]) then
     redis.call('HSET', KEYS[1], ARGV[n], ARGV[n + 1])
   end
 end
@@ -40,7 +40,7 @@ class Updates:
         """Write down what came in; what came before is passed over."""
         written = [word for update in updates for word in (str(update.update_id), _text(update))]
         if written:
-            await self._receive(keys=[INBOX, str(ONE_DAY)], args=written)
+            await self._receive(keys=[INBOX], args=[ONE_DAY, *written])
 
     async def is_open(self, update_id: int) -> bool:
         """Whether it came in and is not handled yet."""

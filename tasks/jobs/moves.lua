@@ -24,6 +24,7 @@ Calls (ARGV[1] is the move; times are Unix seconds as text). `called` is the job
   take   id now lease_ms max_attempts            -> {fence, called}   fence > 0 | 0 ended or gave up | -1 somebody has it
   keep   id fence now lease_ms progress|""       -> "kept" | "lost" | "cancelled" | "gave_way" (it is queued again)
   pack   id fence progress                       -> "kept" | "lost" | "cancelled"
+  stand  id fence                                -> "kept" | "lost" | "cancelled"   writes nothing
   finish id fence state payload ttl now          -> "kept" | "lost" | "cancelled"   state: ready (payload = result)
                                                                                     or failed (payload = error)
   drop   id fence now                            -> 1 | 0      gives the lease back; the job is queued again
@@ -253,6 +254,10 @@ function moves.pack()
     announce()
   end
   return answer
+end
+
+function moves.stand()
+  return standing(ARGV[3])
 end
 
 function moves.finish()

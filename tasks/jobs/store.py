@@ -149,6 +149,10 @@ class JobStore:
         text = progress.model_dump_json() if progress else ""
         _obey(await self._move("keep", lease.job_id, lease.fence, time.time(), int(LEASE_SECONDS * 1000), text))
 
+    async def check_lease(self, lease: Lease) -> None:
+        """Nobody has taken over, as far as is known. Writes nothing. Raises as `keep_lease`, but for `GaveWay`."""
+        _obey(await self._move("stand", lease.job_id, lease.fence))
+
     async def start_packing(self, lease: Lease, progress: Progress) -> None:
         """All pages are there. Raises as `keep_lease`."""
         _obey(await self._move("pack", lease.job_id, lease.fence, progress.model_dump_json()))

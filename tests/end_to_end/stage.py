@@ -27,6 +27,8 @@ from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
 from bot.local.telegram import STAND_IN_TOKEN, StandIn, serve
+from bot.settings import BotSettings
+from tasks.resources import open_redis
 from tests.conftest import children
 from tests.end_to_end.local_run import Run, running
 from tests.person import GROUP, JUNHO, MINA, SOFIA, Person
@@ -82,15 +84,15 @@ class Library:
         return tale.chapters if tale.number % 7 == 6 else 0
 
     @asynccontextmanager
-    async def open(self) -> AsyncIterator[None]:
+    async def open(self, host: str = "127.0.0.1") -> AsyncIterator[None]:
         app = web.Application()
         app.router.add_get("/manga/mangapill", self._hello)
         app.router.add_get("/manga/mangapill/read", self._read)
         app.router.add_get("/page/{tale}/{page}", self._page)
         runner = web.AppRunner(app, access_log=None, shutdown_timeout=0.1)
         await runner.setup()
-        await web.TCPSite(runner, "127.0.0.1", 0).start()
-        host, port = runner.addresses[0][:2]
+        await web.TCPSite(runner, host, 0).start()
+        port = runner.addresses[0][1]
         self.url = f"http://{host}:{port}"
         try:
             yield
@@ -154,70 +156,47 @@ class Tally:
 
 
 class Stage:
-    """One installation, its people, and who kills."""
+    """One installation and its people: they ask, somebody does harm, and what came of it is judged."""
 
-    def __init__(self, telegram: StandIn, library: Library, run: Run, seed: int) -> None:
+    def __init__(self, telegram: StandIn, library: Library, settings: BotSettings, seed: int) -> None:
         self._telegram = telegram
         self._library = library
-        self._run = run
+        self._settings = settings
         self._random = random.Random(seed)
-        self._victims = itertools.cycle(VICTIMS)
         self._asked: dict[str, Tale] = {}
         self._since: dict[str, float] = {}
         self._watching: set[asyncio.Task[None]] = set()
         self.tally = Tally()
 
-    async def play(self, jobs: int, kills: int) -> Tally:
-        """Send so many requests and kill so often meanwhile; the tally when all is over."""
+    async def play(self, jobs: int, times: int) -> Tally:
+        """Send so many requests and do harm so often meanwhile; the tally when all is over."""
         async with asyncio.TaskGroup() as group:
             group.create_task(self._ask(jobs))
-            group.create_task(self._kill(jobs, kills))
+            group.create_task(self._harm(jobs, times))
         await asyncio.gather(*self._watching)
         await self._judge()
         return self.tally
 
     async def _ask(self, jobs: int) -> None:
-        for number in range(jobs):
+        for _ in range(jobs):
             await self._until(lambda: len(self._open()) < AT_ONCE)
-            tale = Tale(number, self._random.randint(2, 6), self._random.randint(3, 8))
-            self._library.add(tale)
-            self._asked[tale.title] = tale
-            self._since[tale.title] = time.monotonic()
-            who = self._random.choice((MINA, JUNHO, SOFIA))
-            grouped = self._random.random() < IN_GROUP
-            place: dict[str, Any] = {"chat": GROUP, "thread": 2} if grouped else {}
-            async with Person(self._telegram.url, who, **place) as person:
-                await person.sends(tale.command)
-            self.tally.jobs += 1
+            await self._ask_once()
         await self._until(lambda: not self._open())
 
-    async def _kill(self, jobs: int, kills: int) -> None:
-        for number in range(kills):
-            due = number * jobs // kills
-            await self._until(lambda due=due: self.tally.jobs - len(self._open()) >= due or self.tally.jobs == jobs)  # type: ignore[misc]
-            await asyncio.sleep(self._random.uniform(0.5, 4.0))
-            victim = next(self._victims)
-            pid = self._run.child("downloads" if victim == "child" else victim)
-            if victim == "child" and pid:
-                pid = self._random.choice(children(pid) or [0])
-            if pid:
-                await self._strike(victim, pid)
+    async def _ask_once(self) -> None:
+        tale = Tale(self.tally.jobs, self._random.randint(2, 6), self._random.randint(3, 8))
+        self.tally.jobs += 1
+        self._library.add(tale)
+        self._asked[tale.title] = tale
+        self._since[tale.title] = time.monotonic()
+        who = self._random.choice((MINA, JUNHO, SOFIA))
+        grouped = self._random.random() < IN_GROUP
+        place: dict[str, Any] = {"chat": GROUP, "thread": 2} if grouped else {}
+        async with Person(self._telegram.url, who, **place) as person:
+            await person.sends(tale.command)
 
-    async def _strike(self, victim: str, pid: int) -> None:
-        at_work = await self._at_work() if victim in {"child", "downloads"} else {}
-        self._telegram.methods.bot_came.clear()
-        with contextlib.suppress(ProcessLookupError):
-            os.kill(pid, signal.SIGKILL)
-        self.tally.kills[victim] += 1
-        watch = self._watch_bot() if victim == "bot" else self._watch_jobs(at_work)
-        task = asyncio.create_task(watch)
-        self._watching.add(task)
-
-    async def _watch_bot(self) -> None:
-        killed = time.monotonic()
-        async with asyncio.timeout(PATIENCE):
-            await self._telegram.methods.bot_came.wait()
-        self.tally.bot_recoveries.append(time.monotonic() - killed)
+    async def _harm(self, jobs: int, times: int) -> None:
+        raise NotImplementedError
 
     async def _watch_jobs(self, at_work: Mapping[str, int]) -> None:
         """How long until each job that lost its worker has another one."""
@@ -244,8 +223,7 @@ class Stage:
 
     @asynccontextmanager
     async def _redis(self) -> AsyncIterator[Redis]:
-        socket = str(self._run.settings.redis_socket)
-        async with Redis(unix_socket_path=socket, decode_responses=True) as redis:
+        async with open_redis(self._settings.redis_url, retries=0) as redis:
             yield redis
 
     def _said(self, title: str) -> list[tuple[str, bool]]:
@@ -262,6 +240,11 @@ class Stage:
             del self._since[title]
         now = time.monotonic()
         return [title for title, since in self._since.items() if now - since < PATIENCE]
+
+    async def _is_due(self, number: int, jobs: int, times: int) -> None:
+        """Return when it is time for the harm of that number: they are spread over the jobs."""
+        due = number * jobs // times
+        await self._until(lambda: self.tally.jobs - len(self._open()) >= due or self.tally.jobs >= jobs)
 
     async def _until(self, check: Callable[[], bool]) -> None:
         while not check():  # noqa: ASYNC110 - what is looked at tells nobody that it changed
@@ -309,7 +292,7 @@ class Stage:
         self.tally.left_over += left
 
     async def _leftovers(self) -> list[str]:
-        jobs = self._run.settings.data_path / "jobs"
+        jobs = self._settings.data_path / "jobs"
         left = [str(folder) for folder in jobs.iterdir()] if jobs.exists() else []
         try:
             async with self._redis() as redis:
@@ -326,17 +309,58 @@ class Stage:
         return left
 
 
+class Kills(Stage):
+    """`make run`, and who kills one of its processes after the other."""
+
+    def __init__(self, telegram: StandIn, library: Library, run: Run, seed: int) -> None:
+        super().__init__(telegram, library, run.settings, seed)
+        self._run = run
+        self._victims = itertools.cycle(VICTIMS)
+
+    async def _harm(self, jobs: int, times: int) -> None:
+        for number in range(times):
+            await self._is_due(number, jobs, times)
+            await asyncio.sleep(self._random.uniform(0.5, 4.0))
+            victim = next(self._victims)
+            pid = self._run.child("downloads" if victim == "child" else victim)
+            if victim == "child" and pid:
+                pid = self._random.choice(children(pid) or [0])
+            if pid:
+                await self._strike(victim, pid)
+
+    async def _strike(self, victim: str, pid: int) -> None:
+        at_work = await self._at_work() if victim in {"child", "downloads"} else {}
+        self._telegram.methods.bot_came.clear()
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(pid, signal.SIGKILL)
+        self.tally.kills[victim] += 1
+        watch = self._watch_bot() if victim == "bot" else self._watch_jobs(at_work)
+        task = asyncio.create_task(watch)
+        self._watching.add(task)
+
+    async def _watch_bot(self) -> None:
+        killed = time.monotonic()
+        async with asyncio.timeout(PATIENCE):
+            await self._telegram.methods.bot_came.wait()
+        self.tally.bot_recoveries.append(time.monotonic() - killed)
+
+
+def settings_for(telegram: StandIn, library: Library) -> dict[str, str]:
+    """What the bot and its workers have to know of the two."""
+    return {
+        "TELEGRAM_BOT_TOKEN": STAND_IN_TOKEN,
+        "TELEGRAM_API_URL": telegram.url,
+        "MANGAPI_URL": library.url,
+        "CONSUMET_PROVIDERS": "mangapill",
+        "MAX_ACTIVE_JOBS_PER_USER": str(AT_ONCE),
+    }
+
+
 @asynccontextmanager
-async def open_stage(folder: Path, environment: Mapping[str, str], seed: int) -> AsyncIterator[Stage]:
+async def open_stage(folder: Path, environment: Mapping[str, str], seed: int) -> AsyncIterator[Kills]:
     """Everything that `make run` starts, with a Telegram and a source of ours."""
     library = Library(seed)
     async with serve() as telegram, library.open():
-        settings = {
-            "TELEGRAM_BOT_TOKEN": STAND_IN_TOKEN,
-            "TELEGRAM_API_URL": telegram.url,
-            "MANGAPI_URL": library.url,
-            "CONSUMET_PROVIDERS": "mangapill",
-            "MAX_ACTIVE_JOBS_PER_USER": str(AT_ONCE),
-        }
+        settings = settings_for(telegram, library)
         async with running(folder, {**environment, **settings}) as run:
-            yield Stage(telegram, library, run, seed)
+            yield Kills(telegram, library, run, seed)

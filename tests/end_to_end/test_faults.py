@@ -10,7 +10,7 @@ from tests.end_to_end.stage import VICTIMS, open_stage
 @pytest.mark.timeout(300)
 async def test_every_job_ends_once_whoever_is_killed(tmp_path: Path, clean_environment: dict[str, str]) -> None:
     async with open_stage(tmp_path, clean_environment, seed=11) as stage:
-        tally = await stage.play(jobs=12, kills=len(VICTIMS))
+        tally = await stage.play(jobs=12, times=len(VICTIMS))
     print(tally.text())  # noqa: T201 - shown where the test fails
     assert tally.jobs == 12
     assert set(tally.kills) == set(VICTIMS)

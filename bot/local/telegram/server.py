@@ -134,8 +134,13 @@ async def _faulty(request: web.Request, fault: Fault) -> web.StreamResponse:
 
 
 @asynccontextmanager
-async def serve(folder: Path | None = None, port: int = 0, upload_limit: int = UPLOAD_LIMIT) -> AsyncIterator[StandIn]:
-    """A stand-in on loopback, on any free port for 0. With a folder it remembers its chats there."""
+async def serve(
+    folder: Path | None = None, port: int = 0, upload_limit: int = UPLOAD_LIMIT, host: str = "127.0.0.1"
+) -> AsyncIterator[StandIn]:
+    """A stand-in, on any free port for 0. With a folder it remembers its chats there.
+
+    Whoever reaches it may speak as anybody, so it is on loopback unless told otherwise.
+    """
     files = Files(folder, upload_limit)
     world, faults = World(folder), Faults()
     methods = Methods(world, files)
@@ -146,11 +151,11 @@ async def serve(folder: Path | None = None, port: int = 0, upload_limit: int = U
     ChatApi(world, methods, files, faults).add_to(app)
     runner = web.AppRunner(app, access_log=None, shutdown_timeout=0.5)
     await runner.setup()
-    site = web.TCPSite(runner, "127.0.0.1", port)
+    site = web.TCPSite(runner, host, port)
     await site.start()
     saving = asyncio.create_task(_save_often(world))
     try:
-        host, bound = runner.addresses[0][:2]
+        _, bound = runner.addresses[0][:2]
         yield StandIn(f"http://{host}:{bound}", world, methods, files, faults)
     finally:
         saving.cancel()

@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator, Callable
 import pytest
 
 from bot.settings import BotSettings
+from tasks import supervisor as supervisor_module
 from tasks.dispatch import Dispatch, open_dispatch
 from tasks.errors import GaveWay, JobCancelled, LeaseLost, NoChapters, TooManyChapters, TooManyJobs
 from tasks.jobs import store as store_module
@@ -64,6 +65,19 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> Callable[[float], None]:
     real = time.time
     monkeypatch.setattr(time, "time", lambda: real() + ahead)
     return forward
+
+
+async def test_who_may_go_on_is_told_without_a_word_in_the_record(store: JobStore) -> None:
+    job_id = await new_job(store, "1")
+    lease = await taken(store, job_id)
+    await store.check_lease(lease)
+    await store.drop_lease(lease)
+    with pytest.raises(LeaseLost):
+        await store.check_lease(lease)
+    lease = await taken(store, job_id)
+    await store.cancel(job_id, "Mina")
+    with pytest.raises(JobCancelled):
+        await store.check_lease(lease)
 
 
 async def test_the_same_request_joins_until_its_files_are_gone(store: JobStore) -> None:
@@ -274,6 +288,22 @@ async def test_a_job_whose_worker_is_gone_is_sent_again_at_once(
     await store.keep_lease(dead, Progress())
     assert await state(store, dead.job_id) is JobState.DOWNLOADING
     await store.finish(dead, RESULT)
+
+
+async def test_after_a_silence_of_the_server_nobody_is_taken_for_dead(
+    store: JobStore, dispatch: Dispatch, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lease = await taken(store, await new_job(store, "a"))
+    await store._redis.delete(f"manhwa:job:{lease.job_id}:lease")  # noqa: SLF001 - it ran out meanwhile
+    monkeypatch.setattr(supervisor_module, "SERVER_AWAY", -1.0)
+    supervisor = Supervisor(store, dispatch)
+    await supervisor.sweep_if_due()
+    monkeypatch.setattr(supervisor_module, "SERVER_AWAY", 1000.0)
+    await supervisor.sweep_if_due()
+    assert await store.lost() == [lease.job_id]
+    monkeypatch.setattr(supervisor_module, "SERVER_SETTLES", 0)
+    await Supervisor(store, dispatch).sweep_if_due()
+    assert await store.lost() == []
 
 
 async def test_a_worker_that_was_killed_at_the_hard_limit_ends_its_job(
