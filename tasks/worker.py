@@ -35,7 +35,7 @@ from tasks import janitor, pipeline
 from tasks.alive import Alive
 from tasks.celery import SWEEP_SECONDS, SWEEP_TASK, app
 from tasks.dispatch import CLEAN_UP_TASK, DOWNLOAD_TASK
-from tasks.errors import GaveWay, JobCancelled, LeaseLost
+from tasks.errors import GaveWay, JobCancelled, LeaseLost, ManhwaError
 from tasks.jobs.job import JobState, Progress
 from tasks.settings import task_settings
 from tasks.storage import open_storage
@@ -124,7 +124,8 @@ def _log_as(process: str, level: int = logging.INFO) -> None:
     logging.getLogger("httpx").setLevel(logging.WARNING)  # it logs whole addresses, and some hold keys
 
 
-@app.task(name=DOWNLOAD_TASK, bind=True)
+# What a job ends with is told in one line, where it is known why; a traceback is for what nobody thought of.
+@app.task(name=DOWNLOAD_TASK, bind=True, throws=(ManhwaError,))
 def download(self: "Task[[str], dict[str, Any]]", job_id: str) -> dict[str, Any]:
     """Do the job of that id."""
     task_id = str(self.request.id)

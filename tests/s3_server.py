@@ -7,8 +7,13 @@ import time
 from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
-from typing import Self
+from typing import Self, TypeVar
 
+from pydantic import SecretStr
+
+from tasks.settings import TaskSettings
+
+Settings = TypeVar("Settings", bound=TaskSettings)
 KEY, SECRET = "a-key", "hunter2hunter2"
 BUCKET = "files"
 STARTED = 30.0
@@ -28,14 +33,19 @@ class S3Server:
     def url(self) -> str:
         return f"http://127.0.0.1:{self.port}"
 
-    def settings(self, prefix: str, url: str = "") -> dict[str, str]:
-        """Settings of who uses the bucket below that prefix, by their names in the environment."""
+    def settings(self, prefix: str) -> dict[str, str]:
+        """Settings of who uses the bucket below that prefix."""
         return {
-            "STORAGE_URL": f"s3://{BUCKET}/{prefix}",
-            "AWS_ACCESS_KEY_ID": KEY,
-            "AWS_SECRET_ACCESS_KEY": SECRET,
-            "AWS_ENDPOINT_URL": url or self.url,
+            "storage_url": f"s3://{BUCKET}/{prefix}",
+            "aws_access_key_id": KEY,
+            "aws_secret_access_key": SECRET,
+            "aws_endpoint_url": self.url,
         }
+
+    def used_by(self, settings: Settings, prefix: str) -> Settings:
+        """The same settings with the bucket below that prefix."""
+        given = self.settings(prefix)
+        return settings.model_copy(update={**given, "aws_secret_access_key": SecretStr(SECRET)})
 
     def objects(self, prefix: str) -> list[str]:
         """Keys below the prefix, without it."""

@@ -1,7 +1,6 @@
 """Finished files, in the jobs' folders and in a bucket of a real S3 server."""
 
 import secrets
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -14,16 +13,10 @@ from tasks.jobs.job import ArchiveFile, Result
 from tasks.settings import TaskSettings
 from tasks.storage import Storage, open_storage
 from tasks.workspace import JobFolder, Workspace
-from tests.s3_server import BUCKET, KEY, SECRET, S3Server
+from tests.s3_server import SECRET, S3Server
 
 JOB = "0123456789abcdef"
 BODY = secrets.token_bytes(2_500)
-
-
-@pytest.fixture(scope="module")
-def s3(tmp_path_factory: pytest.TempPathFactory) -> Iterator[S3Server]:
-    with S3Server(tmp_path_factory.mktemp("s3")) as server:
-        yield server
 
 
 @pytest.fixture
@@ -40,14 +33,7 @@ def in_folders(tmp_path: Path) -> TaskSettings:
 def in_bucket(in_folders: TaskSettings, s3: S3Server, prefix: str, monkeypatch: pytest.MonkeyPatch) -> TaskSettings:
     monkeypatch.setattr(bucket, "PIECE", 1000)
     monkeypatch.setattr(bucket, "PATIENCE_SECONDS", 0.5)
-    return in_folders.model_copy(
-        update={
-            "storage_url": f"s3://{BUCKET}/{prefix}",
-            "aws_access_key_id": KEY,
-            "aws_secret_access_key": SecretStr(SECRET),
-            "aws_endpoint_url": s3.url,
-        }
-    )
+    return s3.used_by(in_folders, prefix)
 
 
 @pytest.fixture(params=["in_folders", "in_bucket"])
