@@ -98,9 +98,8 @@ class Bucket:
         """Bytes `start` to `end` of the file of `size` bytes, in chunks. Raises `FileGone`."""
         for piece in _pieces(key, size, start, end):
             # The whole piece at once: who takes it may be slower than the store waits.
-            body = memoryview(await self._get(piece))
-            for at in range(piece.start, piece.end, CHUNK):
-                yield bytes(body[at : min(at + CHUNK, piece.end)])
+            for chunk in _chunks(await self._get(piece), piece):
+                yield chunk
 
     async def _get(self, piece: Piece) -> obstore.Bytes:
         try:
@@ -121,22 +120,29 @@ class Bucket:
         if found["size"] != last.size:
             raise FileGone(f"{last.key} has {found['size']} bytes instead of {last.size}")
 
-    async def folders(self) -> list[str]:
-        """Names of the folders at the top, which are jobs' ids."""
-        try:
-            listed = await obstore.list_with_delimiter_async(self._store)
-        except (BaseError, OSError) as error:
-            raise _down(error) from None
-        return [path.rpartition("/")[2] for path in listed["common_prefixes"]]
+    async def look(self) -> None:
+        """Return if the bucket answers us."""
+        async for _ in self._objects():
+            return
+
+    async def folders(self) -> set[str]:
+        """Names of the folders at the top that have something in them, which are jobs' ids."""
+        # Not by asking for folders: SeaweedFS keeps those of which everything was removed.
+        return {key.partition("/")[0] async for keys in self._objects() for key in keys}
 
     async def remove(self, folder: str) -> None:
         """Remove everything in that folder; nothing there is fine."""
-        try:
-            async for objects in obstore.list(self._store, folder):
-                await obstore.delete_async(self._store, [one["path"] for one in objects])
-        except FileNotFoundError as error:
-            if CODE.findall(str(error)) == ["NoSuchBucket"]:
+        async for keys in self._objects(folder):
+            try:
+                await obstore.delete_async(self._store, keys)
+            except (BaseError, OSError) as error:
                 raise _down(error) from None
+
+    async def _objects(self, folder: str | None = None) -> AsyncIterator[list[str]]:
+        """Keys of what is there, or in that folder, in portions."""
+        try:
+            async for objects in obstore.list(self._store, folder, chunk_size=1000):
+                yield [one["path"] for one in objects]
         except (BaseError, OSError) as error:
             raise _down(error) from None
 
@@ -147,6 +153,12 @@ def _pieces(key: str, size: int, start: int, end: int) -> Iterator[Piece]:
         at = number * PIECE
         piece_size = min(PIECE, size - at)
         yield Piece(f"{key}/{number:05}", max(start - at, 0), min(end - at, piece_size), piece_size)
+
+
+def _chunks(body: obstore.Bytes, piece: Piece) -> Iterator[bytes]:
+    view = memoryview(body)
+    for at in range(piece.start, piece.end, CHUNK):
+        yield bytes(view[at : min(at + CHUNK, piece.end)])
 
 
 def _read(path: Path, start: int, length: int) -> bytes:

@@ -106,7 +106,7 @@ class Storage:
         """Return once the bucket answers us; until then the log says why it does not."""
         while self._bucket:
             try:
-                await self._bucket.folders()
+                await self._bucket.look()
             except StorageDown as error:
                 log.warning("the bucket of STORAGE_URL: %s; looking again in %.0f s", error, LOOK_SECONDS)
                 await asyncio.sleep(LOOK_SECONDS)
