@@ -9,6 +9,7 @@ window is never sent again by itself: the person is told, and has a button for i
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable
+from functools import partial
 
 from aiogram import Bot
 from aiogram.exceptions import TelegramAPIError, TelegramEntityTooLarge, TelegramNetworkError
@@ -78,7 +79,7 @@ class Courier:
         async def note() -> None:
             await self._watchers.update(watcher, handed_over=True)
 
-        outgoing = OutgoingFile(lambda: self._storage.open(job.id, file), file.name, file.size, note)
+        outgoing = OutgoingFile(file.name, file.size, partial(self._storage.open, job.id, file), note)
         try:
             if self._links.takes(file):
                 await note()

@@ -14,9 +14,9 @@ class OutgoingFile(InputFile):
 
     def __init__(
         self,
-        chunks: Callable[[], AsyncIterator[bytes]],
         name: str,
         size: int,
+        chunks: Callable[[], AsyncIterator[bytes]],
         before_last: Callable[[], Awaitable[None]],
     ) -> None:
         super().__init__(name)
