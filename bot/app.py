@@ -184,7 +184,7 @@ async def _open(settings: BotSettings, taken: socket.socket) -> AsyncIterator[st
                         store,
                         pickup,
                         fetches,
-                        Workspace(settings),
+                        storage,
                         Doctor(JobStore(quick), Presence(quick)),
                         meters,
                         asyncio.Semaphore(MOST_FETCHES),

@@ -10,7 +10,6 @@ again is small, no more than one is in memory, and every store can do it.
 """
 
 import asyncio
-import logging
 import re
 from collections.abc import AsyncIterator, Iterator
 from datetime import timedelta
@@ -25,10 +24,8 @@ from obstore.store import S3Store
 from tasks.errors import FileGone, StorageDown
 from tasks.settings import TaskSettings
 
-log = logging.getLogger(__name__)
-
-PIECE = 8 << 20
-"""Bytes."""
+PIECE = 4 << 20
+"""Bytes: so many are in memory for each who stores or reads a file."""
 CHUNK = 1 << 20
 """Bytes given to a reader at a time."""
 CONNECT_SECONDS, REQUEST_SECONDS = 5, 120
@@ -97,7 +94,7 @@ class Bucket:
     async def read(self, key: str, size: int, start: int, end: int) -> AsyncIterator[bytes]:
         """Bytes `start` to `end` of the file of `size` bytes, in chunks. Raises `FileGone`."""
         for piece in _pieces(key, size, start, end):
-            # The whole piece at once: who takes it may be slower than the store waits.
+            # All of it at once: who takes the chunks may be slower than a store waits, and not each one gives ranges rightly.
             for chunk in _chunks(await self._get(piece), piece):
                 yield chunk
 

@@ -50,8 +50,8 @@ class S3Server:
     def objects(self, prefix: str) -> list[str]:
         """Keys below the prefix, without it."""
         folder = self._folder / "root" / BUCKET / prefix
-        # What is just written has a name of rclone's own.
-        files = [path for path in folder.rglob("*") if path.is_file() and path.suffix != ".partial"]
+        # What is being written has a name of rclone's own.
+        files = [path for path in folder.rglob("*") if path.is_file() and not path.name.startswith(".rclone")]
         return sorted(path.relative_to(folder).as_posix() for path in files)
 
     def start(self) -> None:

@@ -1,6 +1,7 @@
 """Workers and the bot on disks of their own, with nothing between them but Redis and a bucket."""
 
 import asyncio
+import io
 import os
 import secrets
 import signal
@@ -11,6 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from subprocess import Popen
 
+import httpx
 import pytest
 from pydantic import SecretStr
 
@@ -21,7 +23,7 @@ from tests.end_to_end.test_bad_days import make_large
 from tests.person import Person, buttons, soon
 from tests.s3_server import SECRET, S3Server
 
-FIRST_PIECE = 9_000_000
+FIRST_PIECE = 5_000_000
 """Bytes after which the first piece of a file is in the bucket, and the second is on its way."""
 
 
@@ -119,7 +121,7 @@ async def documents(person: Person) -> int:
 
 
 async def test_a_file_passes_through_the_bucket(hosts: Hosts, mina: Person, shelf: Shelf, tmp_path: Path) -> None:
-    make_large(shelf, edge=2000)  # three pieces
+    make_large(shelf, edge=2000)  # six pieces
     with hosts.worker("one"):
         async with running_bot(hosts.bot):
             await mina.sends(shelf.command(1, 2, 3))
@@ -127,6 +129,27 @@ async def test_a_file_passes_through_the_bucket(hosts: Hosts, mina: Person, shel
             await mina.sees("✅ Done · 6 pages")
             await hosts.nothing_is_left("one")
     assert not (tmp_path / "bot" / "jobs").exists()
+
+
+async def test_the_web_api_reads_from_the_bucket(hosts: Hosts, shelf: Shelf) -> None:
+    make_large(shelf, edge=2000)
+    asked = {"ids": [shelf.chapter(n) for n in (1, 2, 3)], "source": "mangapill"}
+    with hosts.worker("one"):
+        async with running_bot(hosts.bot) as address, httpx.AsyncClient(base_url=address, timeout=40.0) as api:
+            job_id = (await api.post("/api/download", json=asked)).json()["task_id"]
+            await soon(lambda: "ready, 6 pages" in hosts.log("one"), "the job's end")
+            file = f"/api/download/file/{job_id}"
+            hosts.s3.stop()
+            away = await api.get(file)
+            assert (away.status_code, away.json()["error"]) == (503, "storage_down")
+            hosts.s3.start()
+            piece = await api.get(file, headers={"Range": "bytes=4000000-9000000"})
+            whole = await api.get(file)
+            assert (piece.status_code, piece.content) == (206, whole.content[4_000_000:9_000_001])
+            with zipfile.ZipFile(io.BytesIO(whole.content)) as archive:
+                assert archive.testzip() is None
+            await hosts.nothing_is_left("one")
+            assert (await api.get(file)).json()["error"] == "file_gone"
 
 
 async def test_a_worker_that_is_killed_over_it_leaves_half_a_file_that_nobody_gets(
