@@ -56,10 +56,10 @@ class Storage:
             folder.discard_pages()
 
     async def check(self, job_id: str, file: ArchiveFile) -> None:
-        """Return if the file is there. Raises `FileGone` and `StorageDown`."""
+        """Return if the whole file is there. Raises `FileGone` and `StorageDown`."""
         if file.stored:
             await self._where_stored().check(_key(job_id, file.stored), file.size)
-        elif not await asyncio.to_thread(self._own(job_id, file).exists):
+        elif await asyncio.to_thread(_size, self._own(job_id, file)) != file.size:
             raise FileGone
 
     def path(self, job_id: str, file: ArchiveFile) -> Path | None:
@@ -120,7 +120,7 @@ class Storage:
         return self._bucket
 
     def _own(self, job_id: str, file: ArchiveFile) -> Path:
-        return self._workspace.folder(job_id).path / "files" / file.name
+        return self._workspace.folder(job_id).finished(file.name)
 
 
 def open_storage(settings: TaskSettings) -> Storage:
@@ -135,6 +135,14 @@ def open_storage(settings: TaskSettings) -> Storage:
 
 def _key(job_id: str, stored: str) -> str:
     return f"{job_id}/{stored}"
+
+
+def _size(path: Path) -> int | None:
+    """Bytes of the file; None = it is not there."""
+    try:
+        return path.stat().st_size
+    except FileNotFoundError:
+        return None
 
 
 def _read(path: Path, start: int, length: int) -> bytes:

@@ -81,11 +81,15 @@ class JobFolder:
         for pages in ("pages", "made"):
             shutil.rmtree(self.path / pages, ignore_errors=True)
 
+    def finished(self, name: str) -> Path:
+        """Where a finished file of that name is, if there is one."""
+        return self.path / "files" / name
+
     def file(self, name: str) -> Path:
-        """Where a finished file of that name belongs."""
-        folder = self.path / "files"
-        folder.mkdir(parents=True, exist_ok=True)
-        return folder / name
+        """Where a finished file of that name belongs; its folder is there from now on."""
+        path = self.finished(name)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        return path
 
     def file_part(self, name: str) -> Path:
         return self.file(f"{name}.{self.fence}.part")

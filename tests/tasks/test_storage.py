@@ -129,8 +129,7 @@ async def test_a_worker_keeps_nothing_of_what_is_in_the_bucket(
     assert s3.objects(prefix) == [f"{JOB}/3-1/{piece:05}" for piece in range(3)]
 
 
-async def test_half_of_a_file_is_none(in_bucket: TaskSettings, folder: JobFolder, s3: S3Server, prefix: str) -> None:
-    storage = open_storage(in_bucket)
+async def test_half_of_a_file_is_none(storage: Storage, folder: JobFolder) -> None:
     file = await stored(storage, folder)
     longer = file.model_copy(update={"size": 3500})
     with pytest.raises(FileGone):
