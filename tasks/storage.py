@@ -6,7 +6,7 @@ With it they go to a bucket, each worker has a disk of its own, and nothing of a
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
 from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -68,7 +68,7 @@ class Storage:
 
     async def open(
         self, job_id: str, file: ArchiveFile, start: int = 0, end: int | None = None
-    ) -> AsyncIterator[bytes]:
+    ) -> AsyncGenerator[bytes, None]:
         """The file's bytes from `start` up to `end` (not with it; None = all), in chunks of about a million.
 
         Raises `FileGone` and `StorageDown`, at the first chunk or in between.

@@ -162,9 +162,10 @@ async def _chunks(storage: Storage, job_id: str, file: ArchiveFile, piece: range
     chunks = _chunks_here(path, piece) if path else storage.open(job_id, file, piece.start, piece.stop)
     begun = False
     try:
-        async for chunk in chunks:
-            yield chunk
-            begun = True
+        async with aclosing(chunks):
+            async for chunk in chunks:
+                yield chunk
+                begun = True
     except (FileGone, StorageDown) as error:
         log.warning("job %s: the storage: %s", job_id, error)
         if begun:
@@ -172,7 +173,7 @@ async def _chunks(storage: Storage, job_id: str, file: ArchiveFile, piece: range
         raise (gone() if isinstance(error, FileGone) else STORAGE_DOWN) from None
 
 
-async def _chunks_here(path: Path, piece: range) -> AsyncIterator[bytes]:
+async def _chunks_here(path: Path, piece: range) -> AsyncGenerator[bytes, None]:
     try:
         file = await asyncio.to_thread(path.open, "rb")
     except OSError:
