@@ -56,8 +56,8 @@ from tasks.jobs.presence import Presence
 from tasks.jobs.store import JobStore
 from tasks.resources import open_redis
 from tasks.sources.registry import open_sources
+from tasks.storage import open_storage
 from tasks.supervisor import Supervisor
-from tasks.workspace import Workspace
 
 log = logging.getLogger(__name__)
 
@@ -127,11 +127,12 @@ async def _open(settings: BotSettings, taken: socket.socket) -> AsyncIterator[st
         store, watchers, bans = JobStore(redis), Watchers(redis), Bans(redis)
         shared, history, chosen = Shared(redis), History(redis), Chosen(redis)
         async with open_sources(settings, redis) as sources, open_dispatch(settings, store) as dispatch:
-            fetches = Fetches(redis)
-            courier = Courier(bot, watchers, shared, Workspace(settings), Links(bot, watchers, fetches, settings))
+            fetches, storage = Fetches(redis), open_storage(settings)
+            courier = Courier(bot, watchers, shared, storage, Links(bot, watchers, fetches, settings))
             try:
                 async with Background() as background, asyncio.TaskGroup() as group:
                     background.start(register_commands(bot, settings.admins))
+                    background.start(storage.wait())
                     boards = Boards(bot, BoardMemory(redis), store, watchers, pacing, background)
                     tools = WatchTools(
                         bot,
@@ -183,7 +184,7 @@ async def _open(settings: BotSettings, taken: socket.socket) -> AsyncIterator[st
                         store,
                         pickup,
                         fetches,
-                        Workspace(settings),
+                        storage,
                         Doctor(JobStore(quick), Presence(quick)),
                         meters,
                         asyncio.Semaphore(MOST_FETCHES),

@@ -28,6 +28,7 @@ SENTENCES = {
     "nothing_downloaded": mark("Not one page could be had: {cause}"),
     "disk_full": mark("The disk is full. Nothing was kept; try again later."),
     "no_room": mark("The disk has no room: about {needed} MB are needed, {free} MB are free. Try fewer chapters."),
+    "storage_down": mark("The finished file could not be stored right now. Try again later."),
     "time_is_up": mark("It took longer than {seconds} seconds and was stopped. Try fewer chapters."),
     "gave_up": mark("It never came to its end in {attempts} attempts. Try again, or fewer chapters."),
     "cancelled": mark("Cancelled."),

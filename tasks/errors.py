@@ -20,6 +20,9 @@
     │   ├── PageBroken          no image, cut short, or not decodable
     │   ├── PageTooLarge        more bytes or pixels than a page may have
     │   └── PageForbidden       its address is private, or no http address at all
+    ├── StorageError            the store of finished files did not do what it was asked for
+    │   ├── StorageDown         not reached, overloaded, or it refuses us
+    │   └── FileGone            the file is not there any more
     └── JobError                the job as a whole ends here
         ├── NothingDownloaded   not one page of all chapters could be had
         ├── DiskFull            the disk ran full
@@ -129,6 +132,19 @@ class PageTooLarge(PageError):
 
 class PageForbidden(PageError):
     code = "page_forbidden"
+
+
+class StorageError(ManhwaError):
+    code = "storage_error"
+
+
+class StorageDown(StorageError):
+    code = "storage_down"
+    retry_helps = True
+
+
+class FileGone(StorageError):
+    code = "file_gone"
 
 
 class JobError(ManhwaError):

@@ -1,4 +1,4 @@
-"""Removes what jobs leave on disk: at once when a job's files were collected, by a sweep what dead processes left."""
+"""Removes what jobs leave: at once when a job's files were collected, by a sweep what dead processes left."""
 
 import asyncio
 import logging
@@ -6,10 +6,12 @@ import time
 
 from tasks.cache import ChapterCache
 from tasks.dispatch import open_dispatch
+from tasks.errors import StorageDown
 from tasks.jobs.job import Job, JobState
 from tasks.jobs.store import JobStore
 from tasks.resources import open_redis
 from tasks.settings import TaskSettings
+from tasks.storage import Storage, open_storage
 from tasks.supervisor import Supervisor
 from tasks.workspace import Workspace
 
@@ -33,30 +35,51 @@ async def clean_up(job_id: str, settings: TaskSettings) -> None:
     async with open_redis(settings.redis_url) as redis:
         store = JobStore(redis)
         await store.collect(job_id)
-        await remove_if_stale(job_id, store, Workspace(settings))
+        await remove_if_stale(job_id, store, open_storage(settings))
 
 
 async def sweep(settings: TaskSettings) -> int:
-    """Remove every folder that no live job needs; how many went. Lost jobs are sent again, should no bot be there to do it.
+    """Remove everything that no live job needs, of this disk and the storage; of how many jobs something went.
 
-    The cache of chapters shrinks to its limit.
+    Lost jobs are sent again, should no bot be there to do it. The cache of chapters shrinks to its limit.
     """
-    workspace = Workspace(settings)
-    await asyncio.to_thread(ChapterCache(workspace.chapters, settings.cache_limit).shrink)
+    await _shrink_cache(settings)
     async with open_redis(settings.redis_url) as redis:
         store = JobStore(redis)
         async with open_dispatch(settings, store) as dispatch:
             # It looks once, so it can't wait for a message that may be on its way: sent twice does no harm.
             await Supervisor(store, dispatch, sweeps_in_vain=1).sweep_if_due()
-        return sum([await remove_if_stale(job_id, store, workspace) for job_id in workspace.job_ids()])
+        return await _sweep(store, open_storage(settings))
 
 
-async def remove_if_stale(job_id: str, store: JobStore, workspace: Workspace) -> bool:
-    """Remove the job's folder if nobody needs it any more; whether it went."""
+async def sweep_disk(settings: TaskSettings) -> int:
+    """The same for a worker's own disk alone, which no sweep from elsewhere reaches."""
+    await _shrink_cache(settings)
+    disk = Storage(Workspace(settings), None)
+    if not await disk.job_ids():
+        return 0
+    async with open_redis(settings.redis_url) as redis:
+        return await _sweep(JobStore(redis), disk)
+
+
+async def _shrink_cache(settings: TaskSettings) -> None:
+    await asyncio.to_thread(ChapterCache(Workspace(settings).chapters, settings.cache_limit).shrink)
+
+
+async def _sweep(store: JobStore, storage: Storage) -> int:
+    return sum([await remove_if_stale(job_id, store, storage) for job_id in await storage.job_ids()])
+
+
+async def remove_if_stale(job_id: str, store: JobStore, storage: Storage) -> bool:
+    """Remove everything of the job if nobody needs it any more; whether it went. What did not is for the next sweep."""
     # The lease is asked for after the record: a worker of an ended job still holds it while it leaves the folder.
     if not is_stale(await store.read(job_id), time.time()) or await store.has_lease(job_id):
         return False
     await store.collect(job_id)
-    workspace.remove(job_id)
-    log.info("job %s: folder removed", job_id)
+    try:
+        await storage.remove(job_id)
+    except (StorageDown, OSError) as error:  # on a shared folder another machine may still have a file open
+        log.warning("job %s: not all of it could be removed: %s", job_id, error)
+        return False
+    log.info("job %s: removed", job_id)
     return True

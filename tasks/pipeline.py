@@ -26,6 +26,7 @@ from tasks.errors import (
     NoRoom,
     NothingDownloaded,
     RequestError,
+    StorageError,
     TimeIsUp,
 )
 from tasks.janitor import remove_if_stale
@@ -40,6 +41,7 @@ from tasks.settings import TaskSettings
 from tasks.share import Share
 from tasks.sources.registry import Sources, open_sources
 from tasks.sources.source import Source
+from tasks.storage import Storage, open_storage
 from tasks.workspace import Workspace, needed_bytes
 
 log = logging.getLogger(__name__)
@@ -48,6 +50,7 @@ RENEW_SECONDS = 1.0
 """How often the lease is renewed, progress published and a cancellation noticed."""
 DISK_FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 
+Ended = JobError | RequestError | StorageError
 T = TypeVar("T")
 Report = Callable[[JobState, Progress], Awaitable[None]]
 """Told about once a second how far the job is, for those who look at Celery's states."""
@@ -70,7 +73,9 @@ async def run(job_id: str, settings: TaskSettings, report: Report) -> Result | N
         if lease is None or job is None:
             return None
         log.info("job %s: attempt %s starts", job_id, job.attempt)
-        attempt = _Attempt(settings, store, ChapterLeases(redis, lease), lease, job, report)
+        workspace = Workspace(settings)
+        leases = ChapterLeases(redis, lease, workspace.disk())
+        attempt = _Attempt(settings, store, leases, lease, job, workspace, open_storage(settings), report)
         return await attempt.run(sources)
 
 
@@ -83,12 +88,13 @@ class _Attempt:
     leases: ChapterLeases
     lease: Lease
     job: Job
+    workspace: Workspace
+    storage: Storage
     report: Report
 
     def __post_init__(self) -> None:
-        self._workspace = Workspace(self.settings)
-        self._folder = self._workspace.folder(self.job.id, self.lease.fence)
-        self._cache = ChapterCache(self._workspace.chapters, self.settings.cache_limit)
+        self._folder = self.workspace.folder(self.job.id, self.lease.fence)
+        self._cache = ChapterCache(self.workspace.chapters, self.settings.cache_limit)
         self._share = Share(self.job.request, self._cache, self.leases)
         self._meter = Meter(len(self.job.request.chapters))
         self._state = JobState.DOWNLOADING
@@ -104,17 +110,17 @@ class _Attempt:
                 await self.store.finish(self.lease, result)
             finally:
                 await self._share.close()
-            # They are in the archives, and were needed until that was on record.
-            self._folder.discard_pages()
+            # The pages are in the archives, and were needed until that was on record.
+            self.storage.leave(self._folder)
             await self.report(JobState.READY, self._meter.progress())
         except GaveWay:
             log.info("job %s: gives way to others", self.job.id)
             raise  # its pages are for the worker that goes on with it
         except (LeaseLost, JobCancelled):
             await self.store.drop_lease(self.lease)
-            await remove_if_stale(self.job.id, self.store, self._workspace)
+            await remove_if_stale(self.job.id, self.store, self.storage)
             raise
-        except (JobError, RequestError, OSError, asyncio.CancelledError) as error:
+        except (JobError, RequestError, StorageError, OSError, asyncio.CancelledError) as error:
             end = _end_for(error)
             if end is None:
                 await self._give_back(error)
@@ -134,11 +140,11 @@ class _Attempt:
             # Files that went away under the work are those of a job that another worker has ended.
             await self.store.check_lease(self.lease)
 
-    async def _fail(self, error: JobError | RequestError) -> None:
+    async def _fail(self, error: Ended) -> None:
         # The folder may be another worker's by now, where this one was cut off from all but the disk.
         await self.store.check_lease(self.lease)
         # Before it is on record: Redis may need the room.
-        self._workspace.remove(self.job.id)
+        self.workspace.remove(self.job.id)
         await self.store.fail(self.lease, failure(error))
         log.warning("job %s: failed, %s", self.job.id, error)
 
@@ -172,7 +178,8 @@ class _Attempt:
         with Packer(request, self._folder, shrink=self._must_shrink(source)) as packer:
             async with asyncio.TaskGroup() as group:
                 group.create_task(downloader.fetch(self._enough, too_late))
-                return await _pack(packer, downloader.chapters, self._start_packing)
+                result = await _pack(packer, downloader.chapters, self._start_packing)
+        return await self.storage.put(self._folder, result)
 
     def _must_shrink(self, source: Source) -> bool:
         """Whether smaller pages are wanted that the source does not have."""
@@ -186,11 +193,11 @@ class _Attempt:
 
     async def _check_room(self) -> None:
         needed = needed_bytes(len(self.job.request.chapters), await self.store.usual_chapter_bytes())
-        free = self._workspace.free_bytes() + self._folder.size()
+        free = self.workspace.free_bytes() + self._folder.size()
         if free < needed:
             await asyncio.to_thread(self._make_room, needed - free)
             # What other jobs hold of it frees nothing yet.
-            free = self._workspace.free_bytes() + self._folder.size()
+            free = self.workspace.free_bytes() + self._folder.size()
         if free < needed:
             raise NoRoom(needed=needed // 1_000_000, free=free // 1_000_000)
 
@@ -199,9 +206,9 @@ class _Attempt:
         self._cache.shrink(max(0, self._cache.size - short))
 
 
-def _end_for(error: BaseException) -> JobError | RequestError | None:
+def _end_for(error: BaseException) -> Ended | None:
     """What the job ends with after this error; None = another attempt may have more luck."""
-    if isinstance(error, JobError | RequestError):
+    if isinstance(error, Ended):
         return error
     if isinstance(error, OSError) and error.errno in DISK_FULL:
         return DiskFull()

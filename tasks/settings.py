@@ -96,6 +96,19 @@ RedisUrl = Annotated[SecretStr, AfterValidator(_redis_url)]
 """Empty, or the address of a Redis server as `tasks.redis_address` tells it; may hold a password."""
 
 
+STORE_ADDRESS = re.compile(r"s3://[a-z0-9][a-z0-9.-]{1,61}[a-z0-9](/[\w.-]+)*/?")
+
+
+def _storage_url(value: str) -> str:
+    if value and (not STORE_ADDRESS.fullmatch(value) or {".", ".."} & set(value.split("/"))):
+        raise ValueError("has to be s3://bucket or s3://bucket/prefix; the key is AWS_ACCESS_KEY_ID's")
+    return value.rstrip("/")
+
+
+StorageUrl = Annotated[str, AfterValidator(_storage_url)]
+"""Empty, or a bucket and maybe a prefix in it, without a slash at its end."""
+
+
 def _folder(value: Path | None) -> Path | None:
     if value is not None and not value.expanduser().is_dir():
         raise ValueError("has to be a folder that can be read")
@@ -157,6 +170,11 @@ class TaskSettings(BaseSettings):
     library_dir: LibraryDir = None
     opds_catalogs: Catalogs = ()
     data_dir: Path = Path("data")
+    storage_url: StorageUrl = ""
+    aws_access_key_id: str = ""
+    aws_secret_access_key: SecretStr = SecretStr("")
+    aws_region: str = ""
+    aws_endpoint_url: BaseUrl = ""
     cache_limit_mb: int = Field(default=5000, ge=0)
     download_concurrency: int = Field(default=8, ge=1, le=16)
     source_rate_limit: int = Field(default=5, ge=1, le=1000)
@@ -178,6 +196,13 @@ class TaskSettings(BaseSettings):
                 "MANGADEX_CLIENT_ID, MANGADEX_CLIENT_SECRET, MANGADEX_USERNAME and MANGADEX_PASSWORD go together: "
                 "set all of them, or none"
             )
+        return self
+
+    @model_validator(mode="after")
+    def _whole_key(self) -> Self:
+        # Other programs have such variables as well.
+        if self.storage_url and bool(self.aws_access_key_id) != bool(self.aws_secret_access_key.get_secret_value()):
+            raise ValueError("AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY go together: set both of them, or none")
         return self
 
     @model_validator(mode="after")

@@ -7,13 +7,23 @@ FAILURE with the job's error; REVOKED for a cancelled job.
 import asyncio
 import gc
 import logging
+import threading
+import time
 from contextlib import suppress
 from functools import partial
 from typing import Any
 
+from billiard.process import current_process
 from celery import Task
 from celery.exceptions import Ignore
-from celery.signals import beat_init, celeryd_init, setup_logging, worker_before_create_process
+from celery.signals import (
+    beat_init,
+    celeryd_init,
+    setup_logging,
+    worker_before_create_process,
+    worker_process_init,
+    worker_ready,
+)
 from celery.worker import consumer
 from celery.worker.state import maybe_shutdown
 from kombu import Connection as BrokerConnection
@@ -27,10 +37,11 @@ from tasks import janitor, pipeline
 from tasks.alive import Alive
 from tasks.celery import SWEEP_SECONDS, SWEEP_TASK, app
 from tasks.dispatch import CLEAN_UP_TASK, DOWNLOAD_TASK
-from tasks.errors import GaveWay, JobCancelled, LeaseLost
+from tasks.errors import GaveWay, JobCancelled, LeaseLost, ManhwaError
 from tasks.jobs.job import JobState, Progress
 from tasks.redis_address import NO_REPLICAS
 from tasks.settings import task_settings
+from tasks.storage import open_storage
 
 log = logging.getLogger(__name__)
 
@@ -104,12 +115,38 @@ def _keep_what_is_there(**_: object) -> None:
     gc.freeze()
 
 
+@worker_ready.connect
+def _keep_the_disk_clean(**_: object) -> None:
+    """With STORAGE_URL each machine has a disk of its own, and messages to sweep reach only one of them."""
+    if task_settings().storage_url:
+        threading.Thread(target=_sweep_disk_now_and_then, name="sweep", daemon=True).start()
+
+
+def _sweep_disk_now_and_then() -> None:
+    while True:
+        try:
+            asyncio.run(janitor.sweep_disk(task_settings()))
+        except (RedisError, OSError) as error:
+            log.warning("the disk could not be swept: %s", error)
+        time.sleep(SWEEP_SECONDS)
+
+
+@worker_process_init.connect
+def _look_at_the_storage(**_: object) -> None:
+    """A wrong key is told at the start. In a child, as the library's threads do not outlive a fork, and in one of them."""
+    child: Any = current_process()
+    if task_settings().storage_url and child.index == 0:
+        storage = open_storage(task_settings())
+        threading.Thread(target=lambda: asyncio.run(storage.wait()), name="storage", daemon=True).start()
+
+
 def _log_as(process: str, level: int = logging.INFO) -> None:
     logging.basicConfig(level=level, format=f"%(asctime)s %(levelname)s {process} %(name)s: %(message)s")
     logging.getLogger("httpx").setLevel(logging.WARNING)  # it logs whole addresses, and some hold keys
 
 
-@app.task(name=DOWNLOAD_TASK, bind=True)
+# What a job ends with is told in one line, where it is known why; a traceback is for what nobody thought of.
+@app.task(name=DOWNLOAD_TASK, bind=True, throws=(ManhwaError,))
 def download(self: "Task[[str], dict[str, Any]]", job_id: str) -> dict[str, Any]:
     """Do the job of that id."""
     task_id = str(self.request.id)

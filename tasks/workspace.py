@@ -1,5 +1,7 @@
 """Every path below `DATA_DIR/jobs` and `DATA_DIR/chapters`: one folder for each job, and nothing of a job outside it.
 
+Machines may share it or have one each; `DATA_DIR/disk` has a name by which those who share it know that they do.
+
 <job id>/pages/<chapter place>/                  whole, checked pages, see page_folder.py; anything ending in .part is not
 <job id>/made/<step>/<chapter place>/<page>[-<piece>].<type>   pages in another form; made again when another worker packs
 <job id>/files/<name>.zip                        finished archives
@@ -9,6 +11,7 @@ Below `chapters`, for all jobs:
 """
 
 import re
+import secrets
 import shutil
 from dataclasses import dataclass
 from pathlib import Path
@@ -78,11 +81,15 @@ class JobFolder:
         for pages in ("pages", "made"):
             shutil.rmtree(self.path / pages, ignore_errors=True)
 
+    def finished(self, name: str) -> Path:
+        """Where a finished file of that name is, if there is one."""
+        return self.path / "files" / name
+
     def file(self, name: str) -> Path:
-        """Where a finished file of that name belongs."""
-        folder = self.path / "files"
-        folder.mkdir(parents=True, exist_ok=True)
-        return folder / name
+        """Where a finished file of that name belongs; its folder is there from now on."""
+        path = self.finished(name)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        return path
 
     def file_part(self, name: str) -> Path:
         return self.file(f"{name}.{self.fence}.part")
@@ -93,6 +100,7 @@ class Workspace:
 
     def __init__(self, settings: TaskSettings) -> None:
         self._jobs = settings.data_path / "jobs"
+        self._disk = settings.data_path / "disk"
         self.chapters = settings.data_path / "chapters"
 
     def folder(self, job_id: str, fence: int = 0) -> JobFolder:
@@ -106,6 +114,15 @@ class Workspace:
         if not self._jobs.exists():
             return []
         return sorted(folder.name for folder in self._jobs.iterdir() if JOB_ID.fullmatch(folder.name))
+
+    def disk(self) -> str:
+        """The name of this disk, which nobody else's has."""
+        if not self._disk.exists():
+            self._disk.parent.mkdir(parents=True, exist_ok=True)
+            part = self._disk.with_name(f"disk.{secrets.token_hex(8)}.part")
+            part.write_text(secrets.token_hex(8))
+            part.rename(self._disk)
+        return self._disk.read_text()
 
     def free_bytes(self) -> int:
         """Room left on the disk of the jobs."""

@@ -25,6 +25,7 @@ from bot.settings import BotSettings
 from tasks.jobs.store import JobStore
 from tasks.resources import open_redis
 from tests.person import GROUP, JUNHO, MINA, SOFIA, Person
+from tests.s3_server import S3Server
 from tests.web_server import WebServer
 
 # The same examples each time: what is found by chance once belongs into a test of its own.
@@ -152,6 +153,12 @@ def clean_environment() -> dict[str, str]:
 def source_server() -> Iterator[WebServer]:
     """A web server that answers as told, in the place of a Consumet API and of image hosts."""
     with WebServer() as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def s3(tmp_path_factory: pytest.TempPathFactory) -> Iterator[S3Server]:
+    with S3Server(tmp_path_factory.mktemp("s3")) as server:
         yield server
 
 

@@ -35,6 +35,7 @@ ROOMS = {
     "redis.connection": ("tasks/worker.py",),  # what it makes of an answer
     # Its errors may be caught wherever work can go on without the answer.
     "redis.exceptions": ("tasks/", "bot/"),
+    "obstore": ("tasks/bucket.py",),
     "limits": ("bot/pacing.py", "bot/web/door.py", "tasks/budget.py", "tasks/sources/"),
     "babel": ("bot/language.py",),
     "httpx": ("tasks/resources.py", "tasks/transport.py", "tasks/sources/", "tasks/download.py"),

@@ -85,6 +85,13 @@ def test_the_environment_goes_before_the_file(monkeypatch: pytest.MonkeyPatch) -
         ("OPDS_CATALOGS", "Home=http://host/opds", "small letters"),
         ("OPDS_CATALOGS", "demo=http://host/opds", "name of its own"),
         ("OPDS_CATALOGS", "a=http://host/1 a=http://host/2", "name of its own"),
+        ("STORAGE_URL", "/mnt/files", "s3://bucket"),
+        ("STORAGE_URL", "s3://", "s3://bucket"),
+        ("STORAGE_URL", "s3:///prefix", "s3://bucket"),
+        ("STORAGE_URL", "gs://bucket", "s3://bucket"),
+        ("STORAGE_URL", "s3://Bucket_1", "s3://bucket"),
+        ("STORAGE_URL", "s3://bucket/../other", "s3://bucket"),
+        ("AWS_ENDPOINT_URL", "minio:9000", "https://"),
         ("TASK_SOFT_TIME_LIMIT", "1800", "less than TASK_TIME_LIMIT (1800)"),
     ],
 )
@@ -112,6 +119,8 @@ def test_a_wrong_value_gets_one_line_that_names_it(name: str, value: str, allowe
         "OPDS_CATALOGS=a=http://host b=ftp://user:hunter2@host",
         "OPDS_CATALOGS=a=http://host B=http://host/opds/hunter2",
         "MANGADEX_PASSWORD=hunter2",
+        "STORAGE_URL=s3://key:hunter2@bucket",
+        "STORAGE_URL=s3://bucket\nAWS_SECRET_ACCESS_KEY=hunter2",
     ],
 )
 def test_a_wrong_value_does_not_tell_its_password(line: str) -> None:

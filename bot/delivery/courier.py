@@ -6,8 +6,10 @@ Telegram's answer, which counts it as `sent`. What broke off before is sent agai
 window is never sent again by itself: the person is told, and has a button for it.
 """
 
+import asyncio
 import logging
 from collections.abc import Awaitable, Callable
+from functools import partial
 
 from aiogram import Bot
 from aiogram.exceptions import TelegramAPIError, TelegramEntityTooLarge, TelegramNetworkError
@@ -21,13 +23,17 @@ from bot.delivery.trouble import Trouble, trouble
 from bot.language import say
 from bot.memory.shared import Shared
 from bot.memory.watchers import Watcher, Watchers
+from tasks.errors import FileGone, StorageDown
 from tasks.jobs.job import ArchiveFile, Job
-from tasks.workspace import Workspace
+from tasks.storage import Storage
 
 log = logging.getLogger(__name__)
 
 SLOWEST_UPLOAD = 64_000
 """Bytes a second an upload is waited for; slower ones are given up."""
+
+STORAGE_SECONDS = 10.0
+"""Between two looks whether a storage that was away is back."""
 
 
 class DeliveryError(Exception):
@@ -35,14 +41,14 @@ class DeliveryError(Exception):
 
 
 class Courier:
-    """Uploads files from the workspace."""
+    """Uploads files from the storage."""
 
-    def __init__(self, bot: Bot, watchers: Watchers, shared: Shared, workspace: Workspace, links: Links) -> None:
+    def __init__(self, bot: Bot, watchers: Watchers, shared: Shared, storage: Storage, links: Links) -> None:
         self._bot = bot
         self._links = links
         self._watchers = watchers
         self._shared = shared
-        self._workspace = workspace
+        self._storage = storage
 
     async def deliver(self, watcher: Watcher, job: Job, announce: Callable[[Upload], Awaitable[None]]) -> None:
         """Send every file of the job that the chat does not have yet.
@@ -68,14 +74,12 @@ class Courier:
         return await self._watchers.update(watcher, handed_over=False, sent=number, unsure=(*watcher.unsure, number))
 
     async def _send(self, watcher: Watcher, job: Job, number: int, file: ArchiveFile) -> None:
-        path = self._workspace.folder(job.id).file(file.name)
-        if not path.exists():
-            raise DeliveryError(say("the file is gone; get it again"))
+        await self._wait_for(job, file)
 
         async def note() -> None:
             await self._watchers.update(watcher, handed_over=True)
 
-        outgoing = OutgoingFile(path, file.name, note)
+        outgoing = OutgoingFile(file.name, file.size, partial(self._storage.open, job.id, file), note)
         try:
             if self._links.takes(file):
                 await note()
@@ -108,6 +112,17 @@ class Courier:
             disable_content_type_detection=True,
             request_timeout=int(max(120, file.size / SLOWEST_UPLOAD)),
         )
+
+    async def _wait_for(self, job: Job, file: ArchiveFile) -> None:
+        """Return when the file can be read; a storage that is away comes back, or the file goes in the end."""
+        while True:
+            try:
+                return await self._storage.check(job.id, file)
+            except FileGone:
+                raise DeliveryError(say("the file is gone; get it again")) from None
+            except StorageDown as error:
+                log.warning("job %s: the storage: %s", job.id, error)
+                await asyncio.sleep(STORAGE_SECONDS)
 
 
 class _AnswerLost(Exception):

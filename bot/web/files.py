@@ -22,8 +22,10 @@ from bot.web.answers import SAFE, Refused
 from bot.web.downloads import asked_job, known_job, unknown_task
 from bot.web.reading import read
 from bot.web.routes import Asked, Content, Rooms, Route
+from tasks.errors import FileGone, StorageDown
 from tasks.jobs.job import ArchiveFile, Job, JobState
 from tasks.models import ArchiveFormat, Value
+from tasks.storage import Storage
 
 log = logging.getLogger(__name__)
 
@@ -43,6 +45,10 @@ TYPES = {
 }
 BUSY = Refused(
     HTTPStatus.SERVICE_UNAVAILABLE, "busy", "Too many files are fetched at once. Try again soon.", {"Retry-After": "10"}
+)
+
+STORAGE_DOWN = Refused(
+    HTTPStatus.SERVICE_UNAVAILABLE, "storage_down", "The file can't be read now. Try again soon.", {"Retry-After": "30"}
 )
 
 
@@ -101,8 +107,7 @@ async def _send(asked: Asked, job: Job, file: ArchiveFile, *, counts: bool) -> w
     if asked.http.method == "HEAD":
         return response
     async with _fetching(asked.rooms, job.id):
-        path = asked.rooms.workspace.folder(job.id).file(file.name)
-        async with aclosing(_chunks(path, piece)) as chunks:
+        async with aclosing(_chunks(asked.rooms.storage, job.id, file, piece)) as chunks:
             sent = await _pour(chunks, asked.http, response)
         if counts:
             await asked.rooms.fetches.note(job.id, piece.start, piece.start + sent)
@@ -151,12 +156,28 @@ async def _fetching(rooms: Rooms, job_id: str) -> AsyncIterator[None]:
             await rooms.fetches.end(job_id, fetch)
 
 
-async def _chunks(path: Path, piece: range) -> AsyncGenerator[bytes, None]:
-    """These bytes of the file. Raises `Refused` where it is not there any more."""
+async def _chunks(storage: Storage, job_id: str, file: ArchiveFile, piece: range) -> AsyncGenerator[bytes, None]:
+    """These bytes of the file. Raises `Refused` where it is not there any more, or can't be read now."""
+    path = storage.path(job_id, file)
+    chunks = _chunks_here(path, piece) if path else storage.open(job_id, file, piece.start, piece.stop)
+    begun = False
+    try:
+        async with aclosing(chunks):
+            async for chunk in chunks:
+                yield chunk
+                begun = True
+    except (FileGone, StorageDown) as error:
+        log.warning("job %s: the storage: %s", job_id, error)
+        if begun:
+            raise ConnectionResetError from None  # half an answer can only break off
+        raise (gone() if isinstance(error, FileGone) else STORAGE_DOWN) from None
+
+
+async def _chunks_here(path: Path, piece: range) -> AsyncGenerator[bytes, None]:
     try:
         file = await asyncio.to_thread(path.open, "rb")
     except OSError:
-        raise gone() from None
+        raise FileGone from None
     # Open until the end: who fetches gets all of it, even if it is removed meanwhile.
     with file:
         file.seek(piece.start)

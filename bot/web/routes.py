@@ -17,7 +17,7 @@ from bot.vitals import Doctor
 from bot.web.door import Door
 from tasks.jobs.store import JobStore
 from tasks.sources.registry import Sources
-from tasks.workspace import Workspace
+from tasks.storage import Storage
 
 
 @dataclass(frozen=True)
@@ -31,7 +31,7 @@ class Rooms:
     store: JobStore
     pickup: Pickup
     fetches: Fetches
-    workspace: Workspace
+    storage: Storage
     doctor: Doctor
     meters: Meters
     fetching: asyncio.Semaphore

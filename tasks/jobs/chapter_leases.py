@@ -1,7 +1,7 @@
-"""Who downloads which chapter now: a chapter is fetched by one job at a time, and the others wait for it.
+"""Who downloads which chapter now: a chapter is fetched by one job at a time, and the others on that disk wait for it.
 
 Keys
-    manhwa:chapter:<key>:lease   the job and its fence; expires when its worker stops renewing it
+    manhwa:chapter:<disk>:<key>:lease   the job and its fence; expires when its worker stops renewing it
 """
 
 from typing import Any
@@ -25,9 +25,10 @@ if redis.call('GET', KEYS[1]) == ARGV[1] then redis.call('DEL', KEYS[1]) end
 
 
 class ChapterLeases:
-    """The chapters that one worker's attempt at a job has."""
+    """The chapters that one worker's attempt at a job has on that disk: what comes to another one is of no use here."""
 
-    def __init__(self, redis: Redis, lease: Lease) -> None:
+    def __init__(self, redis: Redis, lease: Lease, disk: str) -> None:
+        self._disk = disk
         self._take = redis.register_script(TAKE)
         self._renew = redis.register_script(RENEW)
         self._release = redis.register_script(RELEASE)
@@ -36,7 +37,7 @@ class ChapterLeases:
 
     async def take(self, key: str) -> bool:
         """Whether the chapter is ours; False = another job is at it."""
-        taken = bool(await self._take(keys=[_name(key)], args=self._arguments))
+        taken = bool(await self._take(keys=[self._name(key)], args=self._arguments))
         if taken:
             self._held.add(key)
         return taken
@@ -44,12 +45,12 @@ class ChapterLeases:
     async def renew(self) -> None:
         """Keep what is held; to be called as often as the job's own lease is renewed."""
         for key in list(self._held):
-            await self._renew(keys=[_name(key)], args=self._arguments)
+            await self._renew(keys=[self._name(key)], args=self._arguments)
 
     async def release(self, key: str) -> None:
         """Somebody else may have it."""
         self._held.discard(key)
-        await self._release(keys=[_name(key)], args=[self._owner])
+        await self._release(keys=[self._name(key)], args=[self._owner])
 
     async def release_all(self) -> None:
         for key in list(self._held):
@@ -59,6 +60,5 @@ class ChapterLeases:
     def _arguments(self) -> list[Any]:
         return [self._owner, int(LEASE_SECONDS * 1000)]
 
-
-def _name(key: str) -> str:
-    return f"{PREFIX}chapter:{key}:lease"
+    def _name(self, key: str) -> str:
+        return f"{PREFIX}chapter:{self._disk}:{key}:lease"

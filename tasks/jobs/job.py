@@ -18,7 +18,7 @@ class JobState(StrEnum):
     DOWNLOADING = "downloading"
     PACKING = "packing"
     READY = "ready"
-    """The files are in the workspace and wait to be sent."""
+    """The files are in the storage and wait to be sent."""
     COLLECTED = "collected"
     """The files went where they were wanted and are removed or about to be."""
     FAILED = "failed"
@@ -67,10 +67,12 @@ class Missing(Value):
 
 
 class ArchiveFile(Value):
-    """One finished file of a job: its `name` in the job's folder, and what is inside."""
+    """One finished file of a job, and what is inside. `tasks.storage` opens it."""
 
     name: str
     size: int
+    stored: str = Field(default="", exclude_if=lambda stored: not stored)
+    """Where it is in the bucket, below the job's id; empty = in the job's folder, under its name."""
     chapters: tuple[str, ...]
     pages: int
 

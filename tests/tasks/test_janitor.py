@@ -11,8 +11,10 @@ from tasks.jobs import store as store_module
 from tasks.jobs.job import ArchiveFile, Failure, Result
 from tasks.jobs.store import JobStore, Lease
 from tasks.models import Chapter, DownloadRequest
+from tasks.storage import open_storage
 from tasks.workspace import Workspace
 from tests.conftest import on_database
+from tests.s3_server import S3Server
 
 RESULT = Result(files=(ArchiveFile(name="x.zip", size=1, chapters=("1",), pages=1),))
 
@@ -76,6 +78,30 @@ async def test_a_sweep_takes_what_nobody_needs(
     await shop.store.drop_lease(still_leaving)
     assert await janitor.sweep(settings) == 2
     assert set(shop.workspace.job_ids()) == {queued, at_work}
+
+
+async def test_a_sweep_takes_what_is_left_in_the_bucket(shop: Shop, settings: BotSettings, s3: S3Server) -> None:
+    settings = s3.used_by(settings, "janitor")
+    storage = open_storage(settings)
+    ready, killed = await shop.taken("ready"), await shop.taken("killed over its upload, and then cancelled")
+    for lease in (ready, killed):
+        await storage.put(shop.workspace.folder(lease.job_id, lease.fence), RESULT)
+        shop.workspace.remove(lease.job_id)
+    await shop.store.finish(ready, RESULT)
+    await shop.store.cancel(killed.job_id, "Mina")
+    await shop.store.drop_lease(killed)
+    assert await janitor.sweep(settings) == 1
+    assert s3.objects("janitor") == [f"{ready.job_id}/1-1/00000"]
+    await janitor.clean_up(ready.job_id, settings)
+    assert s3.objects("janitor") == []
+
+
+async def test_a_disk_is_swept_where_the_bucket_is_away(shop: Shop, settings: BotSettings, s3: S3Server) -> None:
+    settings = s3.used_by(settings, "janitor").model_copy(update={"aws_endpoint_url": "http://127.0.0.1:9"})
+    failed, at_work = await shop.taken("failed"), await shop.taken("at work")
+    await shop.store.fail(failed, Failure(code="disk_full"))
+    assert await janitor.sweep_disk(settings) == 1
+    assert shop.workspace.job_ids() == [at_work.job_id]
 
 
 async def test_cleaning_up_leaves_an_open_job_alone(shop: Shop, settings: BotSettings) -> None:

@@ -7,8 +7,8 @@ from tasks.jobs.chapter_leases import ChapterLeases
 from tasks.jobs.store import JobStore, Lease
 
 
-def leases(store: JobStore, job: str, fence: int = 1) -> ChapterLeases:
-    return ChapterLeases(store._redis, Lease(job, fence))  # noqa: SLF001 - the client of the test
+def leases(store: JobStore, job: str, fence: int = 1, disk: str = "disk") -> ChapterLeases:
+    return ChapterLeases(store._redis, Lease(job, fence), disk)  # noqa: SLF001 - the client of the test
 
 
 async def test_a_chapter_is_one_jobs_until_it_lets_go(store: JobStore) -> None:
@@ -29,6 +29,11 @@ async def test_a_chapter_is_one_jobs_until_it_lets_go(store: JobStore) -> None:
 async def test_a_later_attempt_is_somebody_else(store: JobStore) -> None:
     assert await leases(store, "a", 1).take("c1")
     assert not await leases(store, "a", 2).take("c1")
+
+
+async def test_nobody_waits_for_a_chapter_that_comes_to_another_disk(store: JobStore) -> None:
+    assert await leases(store, "a", disk="here").take("c1")
+    assert await leases(store, "b", disk="there").take("c1")
 
 
 async def test_who_died_holds_nothing_up(store: JobStore, monkeypatch: pytest.MonkeyPatch) -> None:
