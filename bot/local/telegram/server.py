@@ -22,7 +22,6 @@ from bot.local.telegram.world import World
 log = logging.getLogger(__name__)
 
 STAND_IN_TOKEN = "1000001:local-stand-in-for-telegram"  # noqa: S105 - known to everybody, as it opens nothing
-UPLOAD_LIMIT = 50_000_000
 SAVE_SECONDS = 1.0
 ATTACHED = re.compile(r"^attach://(.+)$")
 
@@ -71,7 +70,7 @@ class BotApi:
 
     async def download(self, request: web.Request) -> web.StreamResponse:
         stored = self._files.get(request.match_info["path"])
-        if request.match_info["token"] != STAND_IN_TOKEN or stored is None:
+        if request.match_info["token"] != STAND_IN_TOKEN or stored is None or self._files.local:
             return _refusal(ApiError(404, "Not Found"))
         return web.FileResponse(self._files.path(stored.file_id))
 
@@ -134,9 +133,12 @@ async def _faulty(request: web.Request, fault: Fault) -> web.StreamResponse:
 
 
 @asynccontextmanager
-async def serve(folder: Path | None = None, port: int = 0, upload_limit: int = UPLOAD_LIMIT) -> AsyncIterator[StandIn]:
-    """A stand-in on loopback, on any free port for 0. With a folder it remembers its chats there."""
-    files = Files(folder, upload_limit)
+async def serve(folder: Path | None = None, port: int = 0, local: Path | None = None) -> AsyncIterator[StandIn]:
+    """A stand-in on loopback, on any free port for 0. With a folder it remembers its chats there.
+
+    With `local` it is a self-hosted server with `--local`, which reads files below that folder by itself.
+    """
+    files = Files(folder, local)
     world, faults = World(folder), Faults()
     methods = Methods(world, files)
     api = BotApi(world, methods, files, faults)
