@@ -144,6 +144,23 @@ class TestStreamed:
         assert done["message_id"] == status["message_id"]
         assert await mina.breaches() == []
 
+    @blind
+    async def test_what_was_long_on_its_way_counts_when_it_arrives(
+        self, mina: Person, shelf: Shelf, telegram: StandIn
+    ) -> None:
+        make_large(shelf, edge=2000)
+        telegram.files.let_in(0)
+        sent = await mina.sends(shelf.command(1))
+        await mina.sees(r"\d %$", after=sent)
+        for _ in range(2):
+            await mina.sees("I download manga", after=await mina.sends("/help"))
+        telegram.files.let_in(10**9)
+        await mina.receives_document()
+        for _ in range(2):
+            await mina.sees("I download manga", after=await mina.sends("/help"))
+        await mina.sees("✅ Done", after=sent)
+        assert await mina.breaches() == []
+
 
 async def test_in_the_cloud_a_name_arrives_whole(shelf: Shelf, consumet_settings: BotSettings) -> None:
     shelf.is_called("Harbour;Lights")
