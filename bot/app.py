@@ -129,9 +129,7 @@ async def _open(settings: BotSettings, taken: socket.socket) -> AsyncIterator[st
         async with open_sources(settings, redis) as sources, open_dispatch(settings, store) as dispatch:
             fetches = Fetches(redis)
             links = Links(bot, watchers, fetches, settings)
-            courier = Courier(
-                bot, watchers, shared, Workspace(settings), links, local_server=settings.telegram_api_local
-            )
+            courier = Courier(bot, watchers, shared, Workspace(settings), links, settings.telegram_api_local)
             try:
                 async with Background() as background, asyncio.TaskGroup() as group:
                     background.start(register_commands(bot, settings.admins))

@@ -13,7 +13,7 @@ is in the window from the beginning, as its address is all that is sent.
 import logging
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from functools import partial
 
 from aiogram import Bot
@@ -45,28 +45,18 @@ class DeliveryError(Exception):
     """The file did not reach the chat, and trying again will not help; the text is a sentence for the person."""
 
 
+@dataclass
 class Courier:
-    """Uploads files from the workspace."""
+    """Uploads files from the workspace; `_local_server`: to a Bot API server that runs with `--local`."""
 
-    def __init__(
-        self,
-        bot: Bot,
-        watchers: Watchers,
-        shared: Shared,
-        workspace: Workspace,
-        links: Links,
-        *,
-        local_server: bool,
-    ) -> None:
-        """`local_server`: Telegram is reached through a Bot API server that runs with `--local`."""
-        self._bot = bot
-        self._links = links
-        self._watchers = watchers
-        self._shared = shared
-        self._workspace = workspace
-        self._legs = 2 if local_server else 1
-        """How often a file's bytes travel one after the other: to the server, and from there."""
-        self._by_path = local_server
+    _bot: Bot
+    _watchers: Watchers
+    _shared: Shared
+    _workspace: Workspace
+    _links: Links
+    _local_server: bool
+    _sees_nothing: bool = False
+    """That server can't read our files."""
 
     async def deliver(self, watcher: Watcher, job: Job, announce: Announce) -> None:
         """Send every file of the job that the chat does not have yet.
@@ -113,7 +103,7 @@ class Courier:
                 sending = self._links.send(watcher, job, upload.number)
                 await self._see_through(watcher, job, upload.number, sending, lambda: True)
                 return
-            if self._by_path:
+            if self._local_server and not self._sees_nothing:
                 with suppress(_Refused):
                     await send(OutgoingPath(path, note))
                     return
@@ -122,8 +112,8 @@ class Courier:
                 await send(outgoing)
         except _Refused as refusal:
             raise DeliveryError(refusal.why) from refusal
-        if self._by_path:
-            self._by_path = False
+        if self._local_server and not self._sees_nothing:
+            self._sees_nothing = True
             log.warning("the Bot API server can't read %s: from now on files go to it byte by byte", path)
 
     async def _see_through(
@@ -156,7 +146,8 @@ class Courier:
             message_thread_id=watcher.thread_id,
             reply_parameters=watcher.destination.reply,
             disable_content_type_detection=True,
-            request_timeout=int(max(120, self._legs * file.size / SLOWEST_UPLOAD)),
+            # To a server of the operator's own, and from there: one after the other.
+            request_timeout=int(max(120, (2 if self._local_server else 1) * file.size / SLOWEST_UPLOAD)),
         )
 
 
