@@ -128,7 +128,8 @@ async def _open(settings: BotSettings, taken: socket.socket) -> AsyncIterator[st
         shared, history, chosen = Shared(redis), History(redis), Chosen(redis)
         async with open_sources(settings, redis) as sources, open_dispatch(settings, store) as dispatch:
             fetches, storage = Fetches(redis), open_storage(settings)
-            courier = Courier(bot, watchers, shared, storage, Links(bot, watchers, fetches, settings))
+            links = Links(bot, watchers, fetches, settings)
+            courier = Courier(bot, watchers, shared, storage, links, settings.telegram_api_local)
             try:
                 async with Background() as background, asyncio.TaskGroup() as group:
                     background.start(register_commands(bot, settings.admins))

@@ -2,7 +2,9 @@
 
 import asyncio
 import logging
+import time
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from typing import Any, ClassVar, cast
 
 from aiogram import BaseMiddleware, Bot
@@ -25,11 +27,12 @@ from aiogram.methods import (
 )
 from aiogram.methods.base import TelegramType
 from aiogram.types import CallbackQuery, TelegramObject, Update
+from redis.exceptions import RedisError
 
 from bot.delivery.outgoing import OutgoingFile
 from bot.language import is_right_to_left
 from bot.memory.updates import Updates
-from bot.pacing import Pacing
+from bot.pacing import SPACING_MS, Pacing
 
 log = logging.getLogger(__name__)
 
@@ -144,8 +147,19 @@ class Polite(BaseRequestMiddleware):
     async def __call__(
         self, make_request: NextRequestMiddlewareType[TelegramType], bot: Bot, method: TelegramMethod[TelegramType]
     ) -> Response[TelegramType]:
-        if isinstance(method, SendMessage | SendDocument) and isinstance(method.chat_id, int):
-            await self._pacing.slot(method.chat_id)
+        if not (isinstance(method, SendMessage | SendDocument) and isinstance(method.chat_id, int)):
+            return await self._try(make_request, bot, method)
+        await self._pacing.slot(method.chat_id)
+        began = time.monotonic()
+        answer = await self._try(make_request, bot, method)
+        if time.monotonic() - began > SPACING_MS / 1000:
+            with suppress(RedisError):  # it is there, whoever knows of it
+                await self._pacing.arrived(method.chat_id)
+        return answer
+
+    async def _try(
+        self, make_request: NextRequestMiddlewareType[TelegramType], bot: Bot, method: TelegramMethod[TelegramType]
+    ) -> Response[TelegramType]:
         for attempt in range(1, self.ATTEMPTS):
             try:
                 return await make_request(bot, method)

@@ -53,6 +53,16 @@ class Pacing:
             await asyncio.sleep(max(1, int(await self._redis.pttl(spoke))) / 1000)
         await take(self._limiter, IN_ALL, "0")
 
+    async def arrived(self, chat_id: int) -> None:
+        """Something that was long on its way came to the chat just now: Telegram counts it now, not when it had its slot.
+
+        It came between two others, so that the next one waits for both.
+        """
+        await self._redis.set(f"manhwa:bot:spoke:{chat_id}", "1", px=2 * SPACING_MS)
+        if chat_id < 0:
+            await self._limiter.hit(PER_GROUP, str(chat_id))
+        await self._limiter.hit(IN_ALL, "0")
+
     def claim_progress(self, chat_id: int) -> float:
         """Seconds until it is worth while to look for progress to show in the chat, without asking anybody.
 

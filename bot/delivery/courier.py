@@ -4,11 +4,17 @@ Telegram has no way to ask whether an upload arrived. The window in which a cras
 allows: it opens when the last bytes of a file are about to go out, which the watcher notes as `handed_over`, and closes with
 Telegram's answer, which counts it as `sent`. What broke off before is sent again: Telegram can't have it. What broke off in the
 window is never sent again by itself: the person is told, and has a button for it.
+
+A Bot API server of the operator's own may read files by itself, where it has our folder at the same path. Nobody tells us
+whether it does: files are offered by their paths until one is refused so and then taken with its bytes. What goes by its path
+is in the window from the beginning, as its address is all that is sent.
 """
 
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
+from dataclasses import dataclass, replace
 from functools import partial
 
 from aiogram import Bot
@@ -17,9 +23,10 @@ from aiogram.types import Message
 
 from bot.delivery.copies import share_buttons
 from bot.delivery.links import Links
-from bot.delivery.outgoing import OutgoingFile
+from bot.delivery.outgoing import OutgoingFile, OutgoingPath
 from bot.delivery.status_message import Upload, caption, sent_file
 from bot.delivery.trouble import Trouble, trouble
+from bot.delivery.upload_progress import telling
 from bot.language import say
 from bot.memory.shared import Shared
 from bot.memory.watchers import Watcher, Watchers
@@ -35,22 +42,28 @@ SLOWEST_UPLOAD = 64_000
 STORAGE_SECONDS = 10.0
 """Between two looks whether a storage that was away is back."""
 
+Announce = Callable[[Upload], Awaitable[None]]
+"""Shows what is on its way: each file once for certain, and its percent where there is time for it."""
+
 
 class DeliveryError(Exception):
     """The file did not reach the chat, and trying again will not help; the text is a sentence for the person."""
 
 
+@dataclass
 class Courier:
-    """Uploads files from the storage."""
+    """Uploads files from the storage; `_local_server`: to a Bot API server that runs with `--local`."""
 
-    def __init__(self, bot: Bot, watchers: Watchers, shared: Shared, storage: Storage, links: Links) -> None:
-        self._bot = bot
-        self._links = links
-        self._watchers = watchers
-        self._shared = shared
-        self._storage = storage
+    _bot: Bot
+    _watchers: Watchers
+    _shared: Shared
+    _storage: Storage
+    _links: Links
+    _local_server: bool
+    _sees_nothing: bool = False
+    """That server can't read our files."""
 
-    async def deliver(self, watcher: Watcher, job: Job, announce: Callable[[Upload], Awaitable[None]]) -> None:
+    async def deliver(self, watcher: Watcher, job: Job, announce: Announce) -> None:
         """Send every file of the job that the chat does not have yet.
 
         Raises `DeliveryError`, or the `TelegramAPIError` of a chat in trouble; what was sent before stays counted.
@@ -59,9 +72,10 @@ class Courier:
         if watcher.handed_over:
             watcher = await self._count_as_unsure(watcher)
         for number, file in list(enumerate(files, start=1))[watcher.sent :]:
-            await announce(Upload(number, len(files)))
+            upload = Upload(number, len(files))
+            await announce(upload)
             try:
-                await self._send(watcher, job, number, file)
+                await self._send(watcher, job, upload, file, announce)
             except _AnswerLost:
                 watcher = await self._count_as_unsure(watcher)
             else:
@@ -73,27 +87,54 @@ class Courier:
         log.warning("job %s: chat %s may have got file %s, or not", watcher.job_id, watcher.chat_id, number)
         return await self._watchers.update(watcher, handed_over=False, sent=number, unsure=(*watcher.unsure, number))
 
-    async def _send(self, watcher: Watcher, job: Job, number: int, file: ArchiveFile) -> None:
+    async def _send(self, watcher: Watcher, job: Job, upload: Upload, file: ArchiveFile, announce: Announce) -> None:
         await self._wait_for(job, file)
+        path = self._storage.path(job.id, file)
 
         async def note() -> None:
             await self._watchers.update(watcher, handed_over=True)
 
-        outgoing = OutgoingFile(file.name, file.size, partial(self._storage.open, job.id, file), note)
+        async def tell(percent: int) -> None:
+            await announce(replace(upload, percent=percent))
+
+        async def send(outgoing: OutgoingFile) -> None:
+            sending = self._upload(outgoing, watcher, job, upload.number, file)
+            await self._see_through(watcher, job, upload.number, sending, lambda: outgoing.handed_over)
+
         try:
             if self._links.takes(file):
                 await note()
-                outgoing.handed_over = True
-                await self._links.send(watcher, job, number)
+                sending = self._links.send(watcher, job, upload.number)
+                await self._see_through(watcher, job, upload.number, sending, lambda: True)
                 return
-            message = await self._upload(outgoing, watcher, job, number, file)
+            offered = path is not None and self._local_server and not self._sees_nothing
+            if path and offered:
+                with suppress(_Refused):
+                    await send(OutgoingPath(path, note))
+                    return
+            outgoing = OutgoingFile(file.name, file.size, partial(self._storage.open, job.id, file), note)
+            async with telling(outgoing, tell):
+                await send(outgoing)
+        except _Refused as refusal:
+            raise DeliveryError(refusal.why) from refusal
+        if offered:
+            self._sees_nothing = True
+            log.warning("the Bot API server can't read %s: from now on files go to it byte by byte", path)
+
+    async def _see_through(
+        self, watcher: Watcher, job: Job, number: int, sending: Awaitable[Message], handed_over: Callable[[], bool]
+    ) -> None:
+        """Raises `_Refused` where Telegram does not want it, and `_AnswerLost` where it may have it, by `handed_over`."""
+        try:
+            message = await sending
         except TelegramAPIError as error:
             log.warning("job %s: file %s did not go to chat %s: %s", job.id, number, watcher.chat_id, error)
-            if trouble(error) is Trouble.REFUSED:
-                raise DeliveryError(_why(error)) from error
-            if isinstance(error, TelegramNetworkError) and outgoing.handed_over:
+            refused = trouble(error) is Trouble.REFUSED
+            if isinstance(error, TelegramNetworkError) and handed_over() and not refused:
                 raise _AnswerLost from error
             await self._watchers.update(watcher, handed_over=False)
+            if refused:
+                raise _Refused(_why(error)) from error
             raise
         if message.document:
             await self._shared.note(job, number, sent_file(job, number, message.document.file_id))
@@ -110,7 +151,8 @@ class Courier:
             message_thread_id=watcher.thread_id,
             reply_parameters=watcher.destination.reply,
             disable_content_type_detection=True,
-            request_timeout=int(max(120, file.size / SLOWEST_UPLOAD)),
+            # To a server of the operator's own, and from there: one after the other.
+            request_timeout=int(max(120, (2 if self._local_server else 1) * file.size / SLOWEST_UPLOAD)),
         )
 
     async def _wait_for(self, job: Job, file: ArchiveFile) -> None:
@@ -127,6 +169,14 @@ class Courier:
 
 class _AnswerLost(Exception):
     """The whole file went out, and no answer came."""
+
+
+class _Refused(Exception):
+    """Telegram does not want it, and does not have it; `why` is a sentence for the person."""
+
+    def __init__(self, why: str) -> None:
+        super().__init__(why)
+        self.why = why
 
 
 def _why(error: TelegramAPIError) -> str:

@@ -24,6 +24,7 @@ from tasks.models import DownloadRequest
 
 CELLS = 10
 MOST_NAMES = 5
+ALL_UP = 100
 STATES = {
     JobState.DOWNLOADING: mark("downloading"),
     JobState.PACKING: mark("packing"),
@@ -33,10 +34,11 @@ STATES = {
 
 @dataclass(frozen=True)
 class Upload:
-    """Which file of how many is on its way to the chat."""
+    """Which file of how many is on its way to the chat, and how much of it is up, where that is known."""
 
     number: int
     total: int
+    percent: int | None = None
 
 
 def what(request: DownloadRequest, title_length: int = 120, chapters_length: int = 80) -> str:
@@ -115,7 +117,12 @@ def uploading(job: Job, upload: Upload) -> Screen:
         doing = say("Uploading part {number}/{total} · {size}", number=upload.number, total=upload.total, size=size)
     else:
         doing = say("Uploading · {size}", size=size)
-    return Screen(f"{title_line(job)}\n⬆ {doing}", keyboards.cancel([job.id]))
+    lines = [title_line(job), f"⬆ {doing}"]
+    if upload.percent is not None:
+        lines.append(f"{_bar(upload.percent)} {upload.percent} %")
+    if upload.percent == ALL_UP:
+        lines.append(f"⏳ {say('All of it is up · waiting for Telegram')}")
+    return Screen("\n".join(lines), keyboards.cancel([job.id]))
 
 
 def done(job: Job) -> Screen:

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from aiogram import Bot
 from aiogram.exceptions import TelegramAPIError, TelegramMigrateToChat
 from aiogram.types import ReactionTypeEmoji
+from redis.exceptions import RedisError
 
 from bot.delivery import status_message
 from bot.delivery.board import Boards
@@ -207,14 +208,19 @@ class Watch:
         else:
             place = await self._tools.line.place(job.id) if job.state is JobState.QUEUED else None
             screen = _for(watcher, status_message.running(job, place, watcher))
-        if digest(screen) == watcher.shown:
-            return
         if watcher.message_id is None:
             await self._send(watcher, screen)
-        elif await self._tools.pacing.try_progress(watcher.chat_id):
-            await self._edit(watcher, screen)
-            others = self._neighbours[self._chat_id] - 1
-            self._quiet_until = asyncio.get_running_loop().time() + others * TURN_SECONDS
+        else:
+            await self._try_to_show(watcher, screen)
+
+    async def _try_to_show(self, watcher: Watcher, screen: Screen) -> Watcher:
+        """Show it in the status message if it shows something else and the chat can be told now."""
+        if digest(screen) == watcher.shown or not await self._tools.pacing.try_progress(watcher.chat_id):
+            return watcher
+        watcher = await self._edit(watcher, screen)
+        others = self._neighbours[self._chat_id] - 1
+        self._quiet_until = asyncio.get_running_loop().time() + others * TURN_SECONDS
+        return watcher
 
     async def _nod(self, watcher: Watcher) -> None:
         """Show that the request was seen, where a board tells the rest."""
@@ -263,7 +269,11 @@ class Watch:
             nonlocal watcher
             if watcher.shown == NODDED:
                 return  # the chat has little to spare: its own message comes with the end
-            watcher = await self._show(watcher, status_message.uploading(job, upload))
+            screen = status_message.uploading(job, upload)
+            if upload.percent is None:
+                watcher = await self._show(watcher, screen)
+            else:
+                watcher = await self._show_percent(watcher, screen)
 
         delivery = asyncio.create_task(self._tools.courier.deliver(watcher, job, announce))
         try:
@@ -285,6 +295,17 @@ class Watch:
             raise
         finally:
             delivery.cancel()
+
+    async def _show_percent(self, watcher: Watcher, screen: Screen) -> Watcher:
+        """Show how far an upload is, which goes on whatever comes of that."""
+        if watcher.message_id is None or asyncio.get_running_loop().time() < self._quiet_until:
+            return watcher
+        try:
+            return await self._try_to_show(watcher, _for(watcher, screen))
+        except (TelegramAPIError, RedisError) as error:
+            log.info("chat %s: how far an upload is can't be shown: %s", watcher.chat_id, error)
+            lost = isinstance(error, TelegramAPIError) and trouble(error) is Trouble.MESSAGE_LOST
+            return watcher.model_copy(update={"message_id": None, "shown": ""}) if lost else watcher
 
     async def _wait_for_the_answer(self, delivery: asyncio.Task[None]) -> None:
         """The bot stops. If Telegram has all of a file, its answer decides whether the next bot knows that it arrived."""

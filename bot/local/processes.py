@@ -45,7 +45,8 @@ def programs(settings: BotSettings, *, with_redis: bool, chat_port: int | None, 
     if chat_port is not None:
         folder = str(settings.data_path / "telegram")
         command = (PYTHON, "-m", "bot.local.telegram", "--port", str(chat_port), "--folder", folder)
-        chosen.append(Program("telegram", command, 20))
+        local = ("--local",) if settings.telegram_api_local else ()
+        chosen.append(Program("telegram", (*command, *local), 20))
         of_bot |= stand_in_environment(chat_port)
     chosen.append(Program("bot", (PYTHON, "-m", "bot"), 50, settled_seconds=0, environment=of_bot))
     return sorted(chosen, key=lambda program: program.order)

@@ -4,7 +4,10 @@ A long strip is one picture that several pages show a part of each: cut at gutte
 """
 
 import os
+import subprocess
+import sys
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from itertools import pairwise
 from pathlib import Path
 
@@ -22,7 +25,10 @@ LONGEST_SIDE = 14_400.0
 STREAMED = pikepdf.AccessMode.stream
 """Not mapped into memory, where all of a large file would count as ours."""
 AT_ONCE = 8
-"""Pages whose bytes are in memory together."""
+BYTES_AT_ONCE = 40_000_000
+"""Pages whose bytes are in memory together, as long as there is more than one of them."""
+JOIN = "import sys, pikepdf; pikepdf.Job(['pikepdf', '--empty', '--deterministic-id', *sys.argv[1:]]).run()"
+LOOK_SECONDS = 0.2
 
 
 def write_pdf(archive: Archive, unfinished: Path, file: Path, checkpoint: Checkpoint) -> None:
@@ -50,18 +56,44 @@ def _join(pages: Sequence[PageFile], target: Path, checkpoint: Checkpoint) -> No
     """Write a page for each page, with no more than a few of them in memory at a time."""
     batches: list[Path] = []
     try:
-        for first in range(0, len(pages), AT_ONCE):
+        for pages_of_one in _batches(pages):
             checkpoint()
-            batches.append(target.with_name(f"{target.stem}.{first}.part"))
-            _write_batch(pages[first : first + AT_ONCE], batches[-1])
-        # Not by appending pages to a document, which keeps the bytes of all of them.
-        job = ["pikepdf", "--empty", "--deterministic-id", "--pages", *map(str, batches), "--", str(target)]
-        pikepdf.Job(job).run()
-    except pikepdf.PdfError as error:
-        raise OSError(f"the pages can't be joined: {error}") from error
+            batches.append(target.with_name(f"{target.stem}.{len(batches)}.part"))
+            _write_batch(pages_of_one, batches[-1])
+        _join_files(batches, target, checkpoint)
     finally:
         for batch in batches:
             batch.unlink(missing_ok=True)
+
+
+def _batches(pages: Sequence[PageFile]) -> Iterator[Sequence[PageFile]]:
+    batch: list[PageFile] = []
+    for page in pages:
+        if batch and (len(batch) == AT_ONCE or sum(one.size for one in [*batch, page]) > BYTES_AT_ONCE):
+            yield batch
+            batch = []
+        batch.append(page)
+    yield batch
+
+
+def _join_files(files: Sequence[Path], target: Path, checkpoint: Checkpoint) -> None:
+    """Not by appending pages to a document, which keeps the bytes of all of them.
+
+    In a process of its own: nothing else runs in the one that joins, and for gigabytes that takes longer than a lease lasts.
+    """
+    words = [sys.executable, "-c", JOIN, "--pages", *map(str, files), "--", str(target)]
+    with subprocess.Popen(words, stderr=subprocess.PIPE, text=True, errors="replace") as joining:  # noqa: S603 - our own
+        try:
+            while joining.poll() is None:
+                checkpoint()
+                with suppress(subprocess.TimeoutExpired):
+                    joining.wait(LOOK_SECONDS)
+            said = joining.stderr.read() if joining.stderr else ""
+        except BaseException:
+            joining.kill()
+            raise
+    if joining.returncode:
+        raise OSError(f"the pages can't be joined: {(said.strip() or str(joining.returncode)).splitlines()[-1]}")
 
 
 def _write_batch(pages: Sequence[PageFile], target: Path) -> None:

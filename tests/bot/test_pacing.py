@@ -32,6 +32,12 @@ async def test_a_refusal_is_looked_into_again_soon(pacing: Pacing) -> None:
     assert 0 < pacing.claim_progress(1) <= SPACING_MS / 1000
 
 
+async def test_what_just_arrived_is_left_alone_for_a_moment(pacing: Pacing) -> None:
+    await pacing.arrived(1)
+    assert not await pacing.try_progress(1)
+    assert await pacing.try_progress(2)
+
+
 async def test_progress_leaves_something_of_everybodys_budget(pacing: Pacing) -> None:
     told = [await pacing.try_progress(chat) for chat in range(1, 40)]
     # The window moves on while this is tried.

@@ -1,6 +1,7 @@
 """A source with one title on it, whose pages can be replaced, held back and broken."""
 
 import io
+import json
 import threading
 from typing import Any
 
@@ -61,3 +62,17 @@ class Shelf:
 
     def command(self, *chapters: int) -> str:
         return "/download mangapill " + " ".join(self.chapter(n) for n in chapters)
+
+    def is_called(self, title: str) -> None:
+        """The title has that name from now on."""
+        told = json.loads(self.server.replies[INFO][-1].body)
+        self.server.on(INFO, as_json({**told, "title": title}))
+        self.server.on(SEARCH, as_json({"results": [{"id": told["id"], "title": title}]}))
+
+
+def make_large(shelf: Shelf, edge: int = 900) -> None:
+    """Six pages of `edge` times `edge` bytes each."""
+    for n in range(6):
+        target = io.BytesIO()
+        Image.effect_noise((edge, edge), 200 + n).save(target, "BMP")
+        shelf.has(n // 2 + 1, n % 2 + 1, Reply(target.getvalue(), content_type="image/bmp"))

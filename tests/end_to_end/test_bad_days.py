@@ -1,7 +1,6 @@
 """What goes wrong, with real processes: sources, workers, the bot, Telegram."""
 
 import asyncio
-import io
 import json
 import os
 import resource
@@ -17,7 +16,6 @@ from pathlib import Path
 import pytest
 from celery import Celery
 from celery.result import AsyncResult
-from PIL import Image
 from pydantic import SecretStr
 from redis import Redis
 
@@ -28,7 +26,7 @@ from bot.settings import BotSettings
 from tasks.jobs.store import JobStore
 from tasks.resources import open_redis
 from tests.conftest import StartWorker, beside, children, process, running_bot
-from tests.end_to_end.shelf import SEARCH, Shelf, image
+from tests.end_to_end.shelf import SEARCH, Shelf, image, make_large
 from tests.person import GROUP, JUNHO, SMALL_GROUP, SOFIA, Person, soon
 from tests.web_server import Reply, WebServer, as_json
 
@@ -368,14 +366,6 @@ def came_up() -> Callable[[str], bool]:
         return ups > before[0]
 
     return is_up
-
-
-def make_large(shelf: Shelf, edge: int = 900) -> None:
-    """Six pages of `edge` times `edge` bytes each."""
-    for n in range(6):
-        target = io.BytesIO()
-        Image.effect_noise((edge, edge), 200 + n).save(target, "BMP")
-        shelf.has(n // 2 + 1, n % 2 + 1, Reply(target.getvalue(), content_type="image/bmp"))
 
 
 @pytest.mark.usefixtures("consumet_worker")

@@ -96,6 +96,13 @@ def test_what_is_configured_is_not_started(tmp_path: Path) -> None:
     }
 
 
+@pytest.mark.parametrize("local", [True, False])
+def test_the_stand_in_is_the_server_that_the_bot_expects(tmp_path: Path, local: bool) -> None:
+    settings = BotSettings(_env_file=None, data_dir=tmp_path, telegram_api_local=local)
+    chosen = {p.name: p for p in programs(settings, with_redis=False, chat_port=8081, api_port=8000)}
+    assert ("--local" in chosen["telegram"].command) is local
+
+
 def test_the_manager_is_told_no_secret(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("TELEGRAM_BOT_TOKEN", "1:hunter2")
     monkeypatch.setenv("CELERY_BROKER_URL", "redis://:hunter2@host")

@@ -1,4 +1,7 @@
-"""`python -m bot.local.telegram --port 8081 --folder data/telegram`: the stand-in as a process."""
+"""`python -m bot.local.telegram --port 8081 --folder data/telegram`: the stand-in as a process.
+
+With `--local` in the place of a self-hosted server.
+"""
 
 import argparse
 import asyncio
@@ -11,12 +14,12 @@ from bot.local.telegram.server import StandIn, serve
 log = logging.getLogger("bot.local.telegram")
 
 
-async def main(port: int, folder: Path | None) -> None:
+async def main(port: int, folder: Path | None, local: Path | None) -> None:
     """Serve until SIGTERM or SIGINT."""
     stop = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
-    async with serve(folder, port) as telegram:
+    async with serve(folder, port, local) as telegram:
         log.info("the chat page is at %s/", telegram.url)
         telling = asyncio.create_task(_tell_when_ready(telegram))
         await stop.wait()
@@ -34,5 +37,13 @@ if __name__ == "__main__":
     parser = argparse.ArgumentParser(description="A stand-in for Telegram on this machine")
     parser.add_argument("--port", type=int, default=0)
     parser.add_argument("--folder", type=Path)
+    parser.add_argument(
+        "--local",
+        type=Path,
+        nargs="?",
+        const=Path("/"),
+        metavar="FOLDER",
+        help="read files by their paths, up to 2000 MB",
+    )
     arguments = parser.parse_args()
-    asyncio.run(main(arguments.port, arguments.folder))
+    asyncio.run(main(arguments.port, arguments.folder, arguments.local))

@@ -8,7 +8,7 @@ from typing import Any
 from aiogram.types import CallbackQuery, Document, InlineQuery, LinkPreviewOptions, Message, User
 
 from bot.local.telegram.errors import ApiError, bad_request
-from bot.local.telegram.files import Files, StoredFile
+from bot.local.telegram.files import BY_PATH, Files, StoredFile
 from bot.local.telegram.limits import RateRules
 from bot.local.telegram.rules import DATA_BYTES, check_caption, check_keyboard, check_text
 from bot.local.telegram.world import BOT, GROUP, GROUP_CREATOR, SMALL_GROUP, TOPICS, World, dump
@@ -151,7 +151,9 @@ class Methods:
 
     async def _send_document(self, params: Params) -> Any:
         stored = params.get("document")
-        if isinstance(stored, str):
+        if isinstance(stored, str) and stored.startswith(BY_PATH):
+            stored = await asyncio.to_thread(self._files.read, stored)
+        elif isinstance(stored, str):
             stored = self._files.get(stored)
             if stored is None:
                 raise bad_request("wrong file identifier/HTTP URL specified", breach=True)
@@ -361,9 +363,10 @@ class Methods:
         stored = self._files.get(str(params.get("file_id") or ""))
         if stored is None:
             raise bad_request("wrong file_id or the file is temporarily unavailable")
-        if stored.size > 20 << 20:
+        if stored.size > 20 << 20 and not self._files.local:
             raise bad_request("file is too big")
-        return {"file_id": stored.file_id, "file_unique_id": stored.file_id[-12:], "file_path": stored.file_id}
+        where = str(self._files.path(stored.file_id)) if self._files.local else stored.file_id
+        return {"file_id": stored.file_id, "file_unique_id": stored.file_id[-12:], "file_path": where}
 
     async def press(self, query: CallbackQuery) -> dict[str, Any]:
         """A person pressed a button: what the bot answers, or that it did not in time."""

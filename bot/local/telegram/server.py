@@ -22,7 +22,6 @@ from bot.local.telegram.world import World
 log = logging.getLogger(__name__)
 
 STAND_IN_TOKEN = "1000001:local-stand-in-for-telegram"  # noqa: S105 - known to everybody, as it opens nothing
-UPLOAD_LIMIT = 50_000_000
 SAVE_SECONDS = 1.0
 ATTACHED = re.compile(r"^attach://(.+)$")
 
@@ -71,7 +70,7 @@ class BotApi:
 
     async def download(self, request: web.Request) -> web.StreamResponse:
         stored = self._files.get(request.match_info["path"])
-        if request.match_info["token"] != STAND_IN_TOKEN or stored is None:
+        if request.match_info["token"] != STAND_IN_TOKEN or stored is None or self._files.local:
             return _refusal(ApiError(404, "Not Found"))
         return web.FileResponse(self._files.path(stored.file_id))
 
@@ -135,13 +134,14 @@ async def _faulty(request: web.Request, fault: Fault) -> web.StreamResponse:
 
 @asynccontextmanager
 async def serve(
-    folder: Path | None = None, port: int = 0, upload_limit: int = UPLOAD_LIMIT, host: str = "127.0.0.1"
+    folder: Path | None = None, port: int = 0, local: Path | None = None, host: str = "127.0.0.1"
 ) -> AsyncIterator[StandIn]:
     """A stand-in, on any free port for 0. With a folder it remembers its chats there.
 
-    Whoever reaches it may speak as anybody, so it is on loopback unless told otherwise.
+    Whoever reaches it may speak as anybody, so it is on loopback unless told otherwise. With `local` it is a self-hosted
+    server with `--local`, which reads files below that folder by itself.
     """
-    files = Files(folder, upload_limit)
+    files = Files(folder, local)
     world, faults = World(folder), Faults()
     methods = Methods(world, files)
     api = BotApi(world, methods, files, faults)

@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 import httpx
 import pytest
@@ -158,6 +159,69 @@ async def test_uploads(api: Api, telegram: StandIn) -> None:
         400,
         "Bad Request: there is no document in the request",
     )
+
+
+def outside(folder: Path) -> Path:
+    path = folder / "out.zip"
+    path.write_bytes(b"PK")
+    return path
+
+
+class TestLocal:
+    """A self-hosted server with `--local`, that sees one folder."""
+
+    @pytest.fixture
+    async def telegram(self, tmp_path: Path) -> AsyncIterator[StandIn]:
+        (tmp_path / "seen").mkdir()
+        async with serve(local=tmp_path / "seen") as stand_in:
+            yield stand_in
+
+    async def sends(self, api: Api, address: str) -> Answer:
+        answer = await api.http.post("sendDocument", data={"chat_id": str(MINA), "document": address})
+        return dict(answer.json())
+
+    async def test_it_reads_files_by_their_addresses(self, api: Api, telegram: StandIn, tmp_path: Path) -> None:
+        path = tmp_path / "seen" / "50% é #1;.zip"
+        path.write_bytes(b"PK" * 500)
+        for address in (path.as_uri(), path.as_uri().replace("file:///", "file://localhost/")):
+            document = (await self.sends(api, address))["result"]["document"]
+            assert (document["file_name"], document["file_size"]) == (path.name, 1000)
+            assert telegram.files.path(document["file_id"]).read_bytes() == b"PK" * 500
+        there = await api.call("getFile", file_id=document["file_id"])
+        assert there["file_path"] == str(telegram.files.path(document["file_id"]))
+
+    async def test_it_refuses_what_it_can_not_read(self, api: Api, telegram: StandIn, tmp_path: Path) -> None:
+        folder = tmp_path / "seen"
+        (folder / "empty").touch()
+        (folder / "large").write_bytes(b"PK" * 500)
+        (folder / "link").symlink_to(outside(tmp_path))
+        telegram.files.upload_limit = 999
+        for name, reason in {
+            "gone": "can't find real file path",
+            "link": "can't find real file path",
+            "a\0b": "can't find real file path",
+            ".": "file must be a regular file",
+            "empty": "file must be non-empty",
+            "large": f'File "{folder}/large" of size 1000 bytes is too big',
+        }.items():
+            refused = await self.sends(api, f"file://{folder}/{quote(name)}")
+            assert refused["description"] == f"Bad Request: {reason}"
+        assert telegram.files.uploads == 0
+
+    async def test_it_takes_more_than_the_cloud(self, telegram: StandIn) -> None:
+        async with serve() as cloud:
+            assert (telegram.files.upload_limit, cloud.files.upload_limit) == (2_000_000_000, 50_000_000)
+
+
+async def test_the_cloud_reads_no_files(api: Api, tmp_path: Path) -> None:
+    refused = await api.refused("sendDocument", chat_id=MINA, document=outside(tmp_path).as_uri())
+    assert refused == (400, "Bad Request: wrong remote file identifier specified: Wrong character in the string")
+
+
+async def test_the_name_of_a_file_ends_at_a_semicolon(api: Api) -> None:
+    files = {"part": ("Steins;Gate.zip", b"PK")}
+    answer = await api.http.post("sendDocument", data={"chat_id": MINA, "document": "attach://part"}, files=files)
+    assert answer.json()["result"]["document"]["file_name"] == '"Steins'
 
 
 async def test_replies_chats_and_topics_must_be_there(api: Api) -> None:

@@ -2,6 +2,7 @@
 
 import io
 import json
+import os
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
@@ -17,6 +18,7 @@ from tasks.archives.pdf import write_pdf
 from tasks.archives.pictures import make_opaque
 from tasks.archives.zip import Archive
 from tasks.models import ArchiveFormat, Chapter, DownloadRequest
+from tests.conftest import children
 
 OPF = "{http://www.idpf.org/2007/opf}"
 
@@ -102,3 +104,17 @@ def test_a_page_that_a_format_does_not_take_becomes_a_png(tmp_path: Path, mode: 
         made = make_opaque(page, tmp_path / "part", tmp_path / "made.page", limit=10**9)
         with Image.open(made) as opened:
             assert (opened.format, opened.size) == ("PNG", (50, 70))
+
+
+def test_a_pdf_is_joined_beside_and_what_ends_it_ends_that_too(tmp_path: Path) -> None:
+    archive = book(tmp_path, ArchiveFormat.PDF, [[save(tmp_path / f"{n}.jpg") for n in range(20)]])
+    others = set(children(os.getpid()))
+
+    def stop() -> None:
+        if {*children(os.getpid())} - others:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        write_pdf(archive, tmp_path / "part", tmp_path / "x.pdf", stop)
+    assert {*children(os.getpid())} <= others
+    assert [path.name for path in tmp_path.iterdir() if path.suffix in {".part", ".pdf"}] == []
