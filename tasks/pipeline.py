@@ -128,8 +128,11 @@ class _Attempt:
     async def _give_back(self, error: BaseException) -> None:
         # A worker that is told to stop gives the job to the next one; after an error of its own the lease runs out,
         # and the attempt counts as lost.
-        if isinstance(error, asyncio.CancelledError):
-            await self.store.drop_lease(self.lease)
+        if isinstance(error, asyncio.CancelledError) and await self.store.drop_lease(self.lease):
+            log.info("job %s: given back", self.job.id)
+            # The message it came with returns only when the whole worker is gone.
+            async with open_dispatch(self.settings, self.store) as dispatch:
+                await dispatch.send(self.job.id)
 
     async def _fail(self, error: JobError | RequestError) -> None:
         self._workspace.remove(self.job.id)

