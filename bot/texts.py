@@ -30,6 +30,7 @@ SENTENCES = {
     "no_room": mark("The disk has no room: about {needed} MB are needed, {free} MB are free. Try fewer chapters."),
     "time_is_up": mark("It took longer than {seconds} seconds and was stopped. Try fewer chapters."),
     "gave_up": mark("It never came to its end in {attempts} attempts. Try again, or fewer chapters."),
+    "other_version": mark("It was asked for with another version of the bot. Please ask for it again."),
     "cancelled": mark("Cancelled."),
 }
 """For each code of `tasks.errors` that can reach a person; the fields are the error's detail."""

@@ -6,6 +6,7 @@ import time
 
 from tasks.cache import ChapterCache
 from tasks.dispatch import open_dispatch
+from tasks.errors import OtherVersion
 from tasks.jobs.job import Job, JobState
 from tasks.jobs.store import JobStore
 from tasks.resources import open_redis
@@ -54,7 +55,12 @@ async def sweep(settings: TaskSettings) -> int:
 async def remove_if_stale(job_id: str, store: JobStore, workspace: Workspace) -> bool:
     """Remove the job's folder if nobody needs it any more; whether it went."""
     # The lease is asked for after the record: a worker of an ended job still holds it while it leaves the folder.
-    if not is_stale(await store.read(job_id), time.time()) or await store.has_lease(job_id):
+    try:
+        stale = is_stale(await store.read(job_id), time.time())
+    except OtherVersion:
+        # Those who understand it may still want its files.
+        stale = await store.has_ended(job_id)
+    if not stale or await store.has_lease(job_id):
         return False
     await store.collect(job_id)
     workspace.remove(job_id)

@@ -25,6 +25,7 @@ from tasks.errors import (
     LeaseLost,
     NoRoom,
     NothingDownloaded,
+    OtherVersion,
     RequestError,
     TimeIsUp,
 )
@@ -66,8 +67,15 @@ async def run(job_id: str, settings: TaskSettings, report: Report) -> Result | N
         if called:
             async with open_dispatch(settings, store) as dispatch:
                 await dispatch.send(called)
-        job = await store.read(job_id) if lease else None
-        if lease is None or job is None:
+        if lease is None:
+            return None
+        try:
+            job = await store.read(job_id)
+        except OtherVersion as error:
+            log.error("job %s: %s", job_id, error)  # noqa: TRY400
+            await store.fail(lease, failure(error))
+            raise
+        if job is None:
             return None
         log.info("job %s: attempt %s starts", job_id, job.attempt)
         attempt = _Attempt(settings, store, ChapterLeases(redis, lease), lease, job, report)

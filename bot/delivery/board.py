@@ -67,7 +67,7 @@ class Boards:
 
     async def _running(self, place: Place) -> list[tuple[Job, Watcher]]:
         waiting = [one for one in await self._watchers.in_chat(place[0]) if one.thread_id == place[1]]
-        jobs = [(await self._store.read(one.job_id), one) for one in waiting if not one.cancelled_by]
+        jobs = [(await self._store.read_if_possible(one.job_id), one) for one in waiting if not one.cancelled_by]
         running = [(job, one) for job, one in jobs if job and job.state.is_open]
         return sorted(running, key=lambda pair: pair[0].created_at)
 

@@ -24,7 +24,7 @@ from bot.memory.watchers import Watcher, Watchers
 from bot.pacing import Pacing
 from bot.texts import sentence
 from tasks.dispatch import Dispatch
-from tasks.errors import RequestError
+from tasks.errors import OtherVersion, RequestError
 from tasks.jobs.job import Job, JobState
 from tasks.jobs.store import JobStore
 
@@ -78,6 +78,7 @@ class Watch:
         self._neighbours = neighbours
         self._changed = asyncio.Event()
         self._seen: JobState | None = None
+        self._readable = True
         self._quiet_until = 0.0
         self._clock: asyncio.TimerHandle | None = None
 
@@ -119,9 +120,9 @@ class Watch:
                 self._clock = None
 
     async def _follow(self) -> str | None:
-        while watcher := await self._tools.watchers.get(self._key):
-            job = await self._tools.store.read(watcher.job_id)
-            self._seen = job.state if job else None
+        while watcher := await self._watcher():
+            job = await self._job(watcher)
+            self._seen = job.state if isinstance(job, Job) else None
             if job is None:
                 log.warning("watcher %s: its job's record is gone", self._key)
                 await self._tools.watchers.remove(watcher)
@@ -136,9 +137,28 @@ class Watch:
                 return followed_by
         return None
 
-    async def _tell(self, watcher: Watcher, job: Job) -> str | None:
+    async def _watcher(self) -> Watcher | None:
+        """The watcher as it is now; of one that this release can't read, what its key says."""
+        watcher = await self._tools.watchers.get(self._key)
+        if watcher or not await self._tools.watchers.is_there(self._key):
+            self._readable = True
+            return watcher
+        self._readable = False
+        return Watcher(job_id=self._key.partition(":")[0], chat_id=self._chat_id, user_id=self._chat_id)
+
+    async def _job(self, watcher: Watcher) -> Job | OtherVersion | None:
+        try:
+            return await self._tools.store.read(watcher.job_id) if self._readable else OtherVersion()
+        except OtherVersion as error:
+            return error
+
+    async def _tell(self, watcher: Watcher, job: Job | OtherVersion) -> str | None:
         """Bring the chat up to date; the key of the watcher that goes on, if one does."""
-        if watcher.cancelled_by:
+        if isinstance(job, OtherVersion):
+            log.error("job %s: not understood in chat %s: %s", watcher.job_id, watcher.chat_id, job)
+            await self._show(watcher, status_message.refused(job))
+            await self._give_up(watcher)
+        elif watcher.cancelled_by:
             await self._end(watcher, job, status_message.cancelled(job, watcher.cancelled_by))
         elif job.state.is_open:
             await self._show_running(watcher, job)
