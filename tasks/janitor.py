@@ -9,6 +9,7 @@ from tasks.dispatch import open_dispatch
 from tasks.errors import OtherVersion
 from tasks.jobs.job import Job, JobState
 from tasks.jobs.store import JobStore
+from tasks.logs import about
 from tasks.resources import open_redis
 from tasks.settings import TaskSettings
 from tasks.supervisor import Supervisor
@@ -64,5 +65,6 @@ async def remove_if_stale(job_id: str, store: JobStore, workspace: Workspace) ->
         return False
     await store.collect(job_id)
     workspace.remove(job_id)
-    log.info("job %s: folder removed", job_id)
+    with about(job=job_id):
+        log.info("folder removed")
     return True

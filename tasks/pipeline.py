@@ -34,6 +34,7 @@ from tasks.jobs.chapter_leases import ChapterLeases
 from tasks.jobs.job import Job, JobState, Missing, Progress, Result
 from tasks.jobs.progress import Meter
 from tasks.jobs.store import JobStore, Lease
+from tasks.logs import about
 from tasks.models import Quality
 from tasks.packing import Packer, page_limit
 from tasks.resources import open_redis
@@ -72,14 +73,15 @@ async def run(job_id: str, settings: TaskSettings, report: Report) -> Result | N
         try:
             job = await store.read(job_id)
         except OtherVersion as error:
-            log.error("job %s: %s", job_id, error)  # noqa: TRY400
+            log.error("refused: %s", error)  # noqa: TRY400
             await store.fail(lease, failure(error))
             raise
         if job is None:
             return None
-        log.info("job %s: attempt %s starts", job_id, job.attempt)
-        attempt = _Attempt(settings, store, ChapterLeases(redis, lease), lease, job, report)
-        return await attempt.run(sources)
+        with about(source=job.request.source):
+            log.info("attempt %s starts", job.attempt)
+            attempt = _Attempt(settings, store, ChapterLeases(redis, lease), lease, job, report)
+            return await attempt.run(sources)
 
 
 @dataclass
@@ -116,7 +118,7 @@ class _Attempt:
             self._folder.discard_pages()
             await self.report(JobState.READY, self._meter.progress())
         except GaveWay:
-            log.info("job %s: gives way to others", self.job.id)
+            log.info("gives way to others")
             raise  # its pages are for the worker that goes on with it
         except (LeaseLost, JobCancelled):
             await self.store.drop_lease(self.lease)
@@ -130,14 +132,14 @@ class _Attempt:
             await self._fail(end)
             raise end from error
         await self.store.remember_finished(time.monotonic() - started, self._meter.chapter_bytes)
-        log.info("job %s: ready, %s pages", self.job.id, result.pages)
+        log.info("ready, %s pages", result.pages)
         return result
 
     async def _give_back(self, error: BaseException) -> None:
         # A worker that is told to stop gives the job to the next one; after an error of its own the lease runs out,
         # and the attempt counts as lost.
         if isinstance(error, asyncio.CancelledError) and await self.store.drop_lease(self.lease):
-            log.info("job %s: given back", self.job.id)
+            log.info("given back")
             # The message it came with returns only when the whole worker is gone.
             async with open_dispatch(self.settings, self.store) as dispatch:
                 await dispatch.send(self.job.id)
@@ -145,7 +147,7 @@ class _Attempt:
     async def _fail(self, error: JobError | RequestError) -> None:
         self._workspace.remove(self.job.id)
         await self.store.fail(self.lease, failure(error))
-        log.warning("job %s: failed, %s", self.job.id, error)
+        log.warning("failed, %s", error)
 
     async def _keep(self) -> None:
         while True:

@@ -11,11 +11,13 @@ from contextlib import suppress
 from functools import partial
 from typing import Any
 
+import click
 from celery import Task
 from celery.exceptions import Ignore
-from celery.signals import beat_init, celeryd_init, setup_logging, worker_before_create_process
+from celery.signals import beat_init, celeryd_init, setup_logging, task_prerun, worker_before_create_process
 from celery.worker import consumer
 from celery.worker.state import maybe_shutdown
+from click.core import ParameterSource
 from kombu import Connection
 from kombu.exceptions import OperationalError
 from kombu.transport.redis import Channel
@@ -27,6 +29,7 @@ from tasks.celery import SWEEP_SECONDS, SWEEP_TASK, app
 from tasks.dispatch import CLEAN_UP_TASK, DOWNLOAD_TASK
 from tasks.errors import GaveWay, JobCancelled, LeaseLost
 from tasks.jobs.job import JobState, Progress
+from tasks.logs import begin, set_up
 from tasks.settings import task_settings
 from tasks.stopping import run_job
 
@@ -63,13 +66,29 @@ def _not_connected(error: Exception, seconds: float) -> None:
 
 @celeryd_init.connect
 def _log_as_worker(sender: str, **_: object) -> None:
-    _log_as(sender.partition("@")[0])
+    set_up(sender.partition("@")[0], task_settings(), _level_asked_for())
 
 
 @setup_logging.connect
-def _log_as_beat(loglevel: int, **_: object) -> None:
+def _log_as_beat(**_: object) -> None:
     """Workers come here too, after their own; that somebody is connected keeps Celery's own set-up away."""
-    _log_as("beat", loglevel)
+    command = click.get_current_context(silent=True)
+    if command and command.info_name == "beat":
+        set_up("beat", task_settings(), _level_asked_for())
+
+
+def _level_asked_for() -> int | None:
+    """What `-l` says, if it was given: Celery can't tell that from its default."""
+    command = click.get_current_context(silent=True)
+    if command and command.get_parameter_source("loglevel") is ParameterSource.COMMANDLINE:
+        return int(command.params["loglevel"])
+    return None
+
+
+@task_prerun.connect
+def _begin_task(args: list[str], **_: object) -> None:
+    """Celery's own lines about the end of the task are about its job as well."""
+    begin(**({"job": args[0]} if args else {}))
 
 
 @beat_init.connect
@@ -82,11 +101,6 @@ def _sweep_at_once(**_: object) -> None:
 def _keep_what_is_there(**_: object) -> None:
     """What is loaded by now stays: looking through it for what may go takes time, and copies what a fork shares."""
     gc.freeze()
-
-
-def _log_as(process: str, level: int = logging.INFO) -> None:
-    logging.basicConfig(level=level, format=f"%(asctime)s %(levelname)s {process} %(name)s: %(message)s")
-    logging.getLogger("httpx").setLevel(logging.WARNING)  # it logs whole addresses, and some hold keys
 
 
 @app.task(name=DOWNLOAD_TASK, bind=True)
@@ -103,7 +117,7 @@ def download(self: "Task[[str], dict[str, Any]]", job_id: str) -> dict[str, Any]
         try:
             await asyncio.to_thread(update)
         except (RedisError, OSError, RuntimeError) as error:
-            log.info("job %s: Celery was not told: %s", job_id, type(error).__name__)
+            log.info("Celery was not told: %s", type(error).__name__)
 
     try:
         result = run_job(pipeline.run(job_id, task_settings(), report))

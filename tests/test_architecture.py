@@ -37,6 +37,7 @@ ROOMS = {
     "limits": ("bot/pacing.py", "bot/web/door.py", "tasks/budget.py", "tasks/sources/"),
     "babel": ("bot/language.py",),
     "httpx": ("tasks/resources.py", "tasks/transport.py", "tasks/sources/", "tasks/download.py"),
+    "structlog": ("tasks/logs.py",),
     "yarl": ("tasks/transport.py",),
     "dotenv": ("tasks/settings.py",),
     "pydantic_settings": ("tasks/settings.py", "bot/settings.py"),

@@ -27,6 +27,7 @@ from tasks.dispatch import Dispatch
 from tasks.errors import OtherVersion, RequestError
 from tasks.jobs.job import Job, JobState
 from tasks.jobs.store import JobStore
+from tasks.logs import begin
 
 log = logging.getLogger(__name__)
 
@@ -122,16 +123,22 @@ class Watch:
     async def _follow(self) -> str | None:
         while watcher := await self._watcher():
             job = await self._job(watcher)
-            self._seen = job.state if isinstance(job, Job) else None
+            self._seen = None
+            if isinstance(job, Job):
+                self._seen = job.state
+                begin(job=job.id, chat=self._chat_id, source=job.request.source)
             if job is None:
-                log.warning("watcher %s: its job's record is gone", self._key)
+                log.warning("the job's record is gone")
                 await self._tools.watchers.remove(watcher)
                 return None
             with speaking(watcher.language):
                 try:
+                    if isinstance(job, OtherVersion):
+                        await self._refuse(watcher, job)
+                        return None
                     followed_by = await self._tell(watcher, job)
                 except TelegramAPIError as error:
-                    log.warning("chat %s: %s", watcher.chat_id, error)
+                    log.warning("Telegram refused: %s", error)
                     followed_by = await self._meet(watcher, error)
             if followed_by:
                 return followed_by
@@ -152,14 +159,15 @@ class Watch:
         except OtherVersion as error:
             return error
 
-    async def _tell(self, watcher: Watcher, job: Job | OtherVersion) -> str | None:
+    async def _refuse(self, watcher: Watcher, error: OtherVersion) -> None:
+        await self._show(watcher, status_message.refused(error))
+        await self._give_up(watcher)
+        log.error("a record was refused: %s", error)
+
+    async def _tell(self, watcher: Watcher, job: Job) -> str | None:
         """Bring the chat up to date; the key of the watcher that goes on, if one does."""
-        if isinstance(job, OtherVersion):
-            log.error("job %s: not understood in chat %s: %s", watcher.job_id, watcher.chat_id, job)
-            await self._show(watcher, status_message.refused(job))
-            await self._give_up(watcher)
-        elif watcher.cancelled_by:
-            await self._end(watcher, job, status_message.cancelled(job, watcher.cancelled_by))
+        if watcher.cancelled_by:
+            await self._end(watcher, status_message.cancelled(job, watcher.cancelled_by))
         elif job.state.is_open:
             await self._show_running(watcher, job)
             seconds = IN_LINE_SECONDS if job.state is JobState.QUEUED else LOOK_SECONDS
@@ -168,7 +176,7 @@ class Watch:
         elif job.state is JobState.READY:
             await self._deliver(watcher, job)
         elif job.state is JobState.FAILED:
-            await self._end(watcher, job, self._offering(status_message.failed_by_record(job), job))
+            await self._end(watcher, self._offering(status_message.failed_by_record(job), job))
         else:
             return await self._start_over(watcher, job)
         return None
@@ -275,7 +283,7 @@ class Watch:
         except TelegramAPIError as error:
             if trouble(error) is not Trouble.REFUSED:
                 raise
-            log.error("chat %s: a status message was refused: %s", watcher.chat_id, error)  # noqa: TRY400
+            log.error("a status message was refused: %s", error)  # noqa: TRY400
         return await self._tools.watchers.update(watcher, shown=digest(screen))
 
     async def _deliver(self, watcher: Watcher, job: Job) -> None:
@@ -296,10 +304,10 @@ class Watch:
                     else self._offering(status_message.done(job), job)
                 )
                 await self._tools.history.add(job.request, fresh.user_id, fresh.chat_id)
-                await self._end(fresh, job, screen)
+                await self._end(fresh, screen)
         except DeliveryError as error:
             fresh = await self._fresh(watcher)
-            await self._end(fresh, job, status_message.failed(job, str(error)))
+            await self._end(fresh, status_message.failed(job, str(error)))
         except asyncio.CancelledError:
             await self._wait_for_the_answer(delivery)
             raise
@@ -326,10 +334,10 @@ class Watch:
                 return False
         return True
 
-    async def _end(self, watcher: Watcher, job: Job, screen: Screen) -> None:
+    async def _end(self, watcher: Watcher, screen: Screen) -> None:
         await self._show(watcher, screen)
         await self._give_up(watcher)
-        log.info("job %s: settled in chat %s", job.id, watcher.chat_id)
+        log.info("settled")
 
     async def _give_up(self, watcher: Watcher) -> None:
         """Nothing more to tell here. The last one who waited lets go of the job as well."""
@@ -341,7 +349,7 @@ class Watch:
         try:
             submitted = await self._tools.dispatch.submit(job.request, watcher.requester)
         except RequestError as error:
-            await self._end(watcher, job, status_message.failed(job, sentence(error.code, error.detail)))
+            await self._end(watcher, status_message.failed(job, sentence(error.code, error.detail)))
             return None
         return await self._hand_on(watcher, watcher.model_copy(update={"job_id": submitted.job_id, "shown": ""}))
 
