@@ -9,6 +9,7 @@ import gc
 import logging
 from contextlib import suppress
 from functools import partial
+from json import JSONDecodeError
 from typing import Any
 
 import click
@@ -39,12 +40,20 @@ app.steps["consumer"].add(Alive)
 
 
 class _Channel(Channel):
-    """Says what is wrong when it was cut off: kombu's own trips over it (celery/kombu#582), and takes the worker with it."""
+    """Says what is wrong where kombu's own takes the worker with it: when it was cut off (celery/kombu#582), and when what
+    stands in the queue is no message."""
 
     def _connparams(self, *args: Any, **kwargs: Any) -> Any:
         if self.connection is None or self.connection.client is None:
             raise ConnectionError("this channel's connection was lost")
         return super()._connparams(*args, **kwargs)  # type: ignore[misc]  # the stubs leave it out
+
+    def _brpop_read(self, **options: Any) -> Any:
+        try:
+            return super()._brpop_read(**options)  # type: ignore[misc]  # the stubs leave it out
+        except JSONDecodeError:
+            log.error("what stood in the queue is no message; it is thrown away")  # noqa: TRY400
+            return None
 
 
 class Consumer(consumer.Consumer):

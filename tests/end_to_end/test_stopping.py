@@ -7,7 +7,9 @@ from contextlib import ExitStack
 
 import pytest
 
-from tests.conftest import StartWorker, children
+from bot.local.telegram import StandIn
+from bot.settings import BotSettings
+from tests.conftest import StartWorker, beside, children, process
 from tests.end_to_end.shelf import Shelf
 from tests.person import Person, soon
 
@@ -58,3 +60,24 @@ def _is_alive(pid: int) -> bool:
     except ProcessLookupError:
         return False
     return True
+
+
+@pytest.mark.usefixtures("worker")
+async def test_a_bot_that_waits_for_telegram_ends_at_the_second_signal(
+    mina: Person, telegram: StandIn, bot_settings: BotSettings, clean_environment: dict[str, str]
+) -> None:
+    environment = {
+        **clean_environment,
+        "DATA_DIR": str(bot_settings.data_dir),
+        "TELEGRAM_BOT_TOKEN": telegram.token,
+        "TELEGRAM_API_URL": telegram.url,
+    }
+    await mina.orders_fault(method="sendDocument", delay=8, do_it=True, answer=True)
+    log = bot_settings.data_path / "bot-that-waits.log"
+    async with beside(process(["bot"], environment, log, lambda said: "the bot is up" in said)) as bot:
+        await mina.sends("/download demo lantern-1")
+        await mina.receives_document()
+        bot.send_signal(signal.SIGTERM)
+        await mina.sends("/help")  # it is in the stand-in before anything else happens to the bot
+        bot.send_signal(signal.SIGTERM)
+        assert await asyncio.to_thread(bot.wait, 20) == 1
