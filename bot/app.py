@@ -69,7 +69,7 @@ LEFT_SECONDS = 60.0
 """How often updates are looked for that came in and were left, because Redis was away for too long."""
 LAST_WORDS_SECONDS = 3.0
 """Handlers that run when the bot is told to stop have so long to end."""
-STOP_SECONDS = 9.0
+STOP_SECONDS = 15.0
 """A bot that is not gone by then, say because Redis is away, leaves the rest to the next one, as if it had been killed."""
 
 

@@ -19,8 +19,8 @@ class Program:
     name: str
     command: tuple[str, ...]
     order: int
-    stop_seconds: int = 10
-    """After SIGTERM; who is not gone then is killed. Workers end themselves before, see `tasks.stopping`."""
+    stop_seconds: int = 20
+    """After SIGTERM; who is not gone then is killed. All end themselves before, see `tasks.stopping` and `bot.app`."""
     settled_seconds: int = 1
     """One that ends sooner after its start is started anew with growing pauses."""
     environment: Mapping[str, str] = field(default_factory=dict)
