@@ -13,7 +13,7 @@ test: .venv/dev.stamp ## run every test
 flower: .venv/flower.stamp ## look at the queue in the browser, behind a password that it prints
 	@exec $(BIN)/celery -q -A tasks flower --conf=tasks/flowerconfig.py
 
-soak: .venv/dev.stamp ## 200 jobs and 60 kills, about 6 minutes; ARGS="--jobs 20 --kills 9" for fewer
+soak: .venv/dev.stamp ## 200 jobs and 60 kills, about 6 minutes; ARGS="--jobs 20 --kills 9" for fewer, "--rolling 4" for restarts
 	@exec $(BIN)/python -m tests.end_to_end.soak $(ARGS)
 
 hosts: .venv/dev.stamp ## four hosts and cut cables, about 8 minutes; needs root and iproute2; ARGS="--jobs 20 --cuts 1" for less

@@ -1,20 +1,20 @@
 """`python -m bot`: read the settings, run the bot."""
 
 import asyncio
-import logging
 import sys
 
 from bot.app import WrongToken, run
 from bot.settings import BotSettings, bot_settings
+from tasks.logs import set_up
 from tasks.settings import SettingsError
 
 
 def main() -> int:
     """Run until told to stop; the exit status."""
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s bot %(name)s: %(message)s")
-    logging.getLogger("httpx").setLevel(logging.WARNING)  # it logs whole addresses, and some hold keys
     try:
-        asyncio.run(run(_settings()))
+        settings = _settings()
+        set_up("bot", settings)
+        asyncio.run(run(settings))
     except SettingsError as error:
         sys.stderr.write(f"Wrong setting: {error}\n")
         return 2

@@ -3,8 +3,10 @@
 import asyncio
 import gc
 import logging
+import os
 import signal
 import socket
+import threading
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 from typing import Any
@@ -65,8 +67,10 @@ PATIENCE_SECONDS = 2.0
 """Between two tries to reach Redis or Telegram at the start."""
 LEFT_SECONDS = 60.0
 """How often updates are looked for that came in and were left, because Redis was away for too long."""
-LAST_WORDS_SECONDS = 5.0
+LAST_WORDS_SECONDS = 3.0
 """Handlers that run when the bot is told to stop have so long to end."""
+STOP_SECONDS = 15.0
+"""A bot that is not gone by then, say because Redis is away, leaves the rest to the next one, as if it had been killed."""
 
 
 class WrongToken(Exception):
@@ -78,10 +82,19 @@ class _Stopped(Exception):
 
 
 async def run(settings: BotSettings) -> None:
-    """Run the bot until SIGTERM or SIGINT. Raises `WrongToken`."""
+    """Run the bot until SIGTERM or SIGINT; a second one ends the process at once. Raises `WrongToken`."""
     stop = asyncio.Event()
+
+    def told() -> None:
+        if stop.is_set():
+            os._exit(1)
+        stop.set()
+        late = threading.Timer(STOP_SECONDS, os._exit, [1])
+        late.daemon = True
+        late.start()
+
     for number in (signal.SIGTERM, signal.SIGINT):
-        asyncio.get_running_loop().add_signal_handler(number, stop.set)
+        asyncio.get_running_loop().add_signal_handler(number, told)
     starting = asyncio.create_task(_serve_until(stop, settings))
     stopping = asyncio.create_task(stop.wait())
     await asyncio.wait({starting, stopping}, return_when=asyncio.FIRST_COMPLETED)

@@ -33,6 +33,7 @@ from bot.delivery.outgoing import OutgoingFile
 from bot.language import is_right_to_left
 from bot.memory.updates import Updates
 from bot.pacing import SPACING_MS, Pacing
+from tasks.logs import begin
 
 log = logging.getLogger(__name__)
 
@@ -68,6 +69,8 @@ class OnlyOnce(BaseMiddleware):
     async def __call__(self, handler: Handler, event: TelegramObject, data: dict[str, Any]) -> Any:
         if not isinstance(event, Update) or event.update_id in self.in_hand:
             return None
+        chat = data.get("event_chat")
+        begin(update=event.update_id, **({"chat": chat.id} if chat else {}))
         self.in_hand.add(event.update_id)
         try:
             if not await self._updates.is_open(event.update_id):

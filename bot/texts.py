@@ -31,6 +31,7 @@ SENTENCES = {
     "storage_down": mark("The finished file could not be stored right now. Try again later."),
     "time_is_up": mark("It took longer than {seconds} seconds and was stopped. Try fewer chapters."),
     "gave_up": mark("It never came to its end in {attempts} attempts. Try again, or fewer chapters."),
+    "other_version": mark("It was asked for with another version of the bot. Please ask for it again."),
     "cancelled": mark("Cancelled."),
 }
 """For each code of `tasks.errors` that can reach a person; the fields are the error's detail."""

@@ -49,7 +49,7 @@ def _app() -> Celery:
         # Without it a task that ends while Redis is away becomes a FAILURE, though its work is done.
         result_backend_always_retry=True,
         result_backend_max_sleep_between_retries_ms=500,
-        worker_consumer="tasks.worker:Consumer",
+        worker_consumer="tasks.broker:Consumer",
         broker_connection_retry_on_startup=True,
         broker_connection_max_retries=None,
         # True would leave the message of a cancelled task unacknowledged for the whole visibility timeout.

@@ -14,6 +14,7 @@ from redis.exceptions import RedisError
 from tasks.errors import NoChapters, TimeIsUp, TooManyChapters
 from tasks.jobs.job import Failure
 from tasks.jobs.store import JobStore
+from tasks.logs import about
 from tasks.models import DownloadRequest
 from tasks.settings import TaskSettings
 
@@ -58,7 +59,8 @@ class Dispatch:
             raise TooManyChapters(asked=len(request.chapters), limit=self._settings.max_chapters_per_job)
         limit = self._settings.max_active_jobs_per_user
         job_id, how, called = await self._store.create_or_join(request, requester, limit)
-        log.info("job %s: %s by %s, %s chapters of %s", job_id, how, requester, len(request.chapters), request.source)
+        with about(job=job_id, source=request.source):
+            log.info("%s by %s, %s chapters", how, requester, len(request.chapters))
         await self.send(called)
         return Submitted(job_id, joined=how == "joined")
 
@@ -80,7 +82,8 @@ class Dispatch:
         too_long = Failure(code=TimeIsUp.code, detail={"seconds": seconds})
         attempt = await self._store.requeue(job_id, seconds, too_long)
         if attempt:
-            log.warning("job %s: sent again, attempt %s", job_id, attempt)
+            with about(job=job_id):
+                log.warning("sent again, attempt %s", attempt)
             await self.send(job_id)
         return bool(attempt)
 
@@ -88,7 +91,8 @@ class Dispatch:
         """End the job for everyone; False if it had ended before. Its worker stops within about a second."""
         cancelled = await self._store.cancel(job_id, by)
         if cancelled:
-            log.info("job %s: cancelled by %s", job_id, by)
+            with about(job=job_id):
+                log.info("cancelled")
             await self._clean_up(job_id)
         return cancelled
 
@@ -111,7 +115,8 @@ class Dispatch:
             await asyncio.get_running_loop().run_in_executor(self._publisher, publish)
         except (OperationalError, RedisError):
             # The record is there, and the supervisor or the sweep acts on it: the message was only a hint.
-            log.warning("job %s: the queue did not take %s", job_id, task)
+            with about(job=job_id):
+                log.warning("the queue did not take %s", task)
 
 
 @asynccontextmanager

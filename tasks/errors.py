@@ -29,6 +29,7 @@
         ├── NoRoom              it would not fit on the disk, so it was not started
         ├── TimeIsUp            it ran longer than TASK_TIME_LIMIT; also why pages are missing at TASK_SOFT_TIME_LIMIT
         ├── GaveUp              the last attempt allowed was lost with its worker
+        ├── OtherVersion        its record was written by a release that this one does not understand
         ├── JobCancelled        somebody cancelled it
         ├── LeaseLost           another worker has the job; this one must write nothing more
         └── GaveWay             the job is back in the line, as others are to have their turn
@@ -169,6 +170,10 @@ class TimeIsUp(JobError):
 
 class GaveUp(JobError):
     code = "gave_up"
+
+
+class OtherVersion(JobError):
+    code = "other_version"
 
 
 class JobCancelled(JobError):

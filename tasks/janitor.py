@@ -6,9 +6,10 @@ import time
 
 from tasks.cache import ChapterCache
 from tasks.dispatch import open_dispatch
-from tasks.errors import StorageDown
+from tasks.errors import OtherVersion, StorageDown
 from tasks.jobs.job import Job, JobState
 from tasks.jobs.store import JobStore
+from tasks.logs import about
 from tasks.resources import open_redis
 from tasks.settings import TaskSettings
 from tasks.storage import Storage, open_storage
@@ -73,13 +74,19 @@ async def _sweep(store: JobStore, storage: Storage) -> int:
 async def remove_if_stale(job_id: str, store: JobStore, storage: Storage) -> bool:
     """Remove everything of the job if nobody needs it any more; whether it went. What did not is for the next sweep."""
     # The lease is asked for after the record: a worker of an ended job still holds it while it leaves the folder.
-    if not is_stale(await store.read(job_id), time.time()) or await store.has_lease(job_id):
+    try:
+        stale = is_stale(await store.read(job_id), time.time())
+    except OtherVersion:
+        # Those who understand it may still want its files.
+        stale = await store.has_ended(job_id)
+    if not stale or await store.has_lease(job_id):
         return False
     await store.collect(job_id)
-    try:
-        await storage.remove(job_id)
-    except (StorageDown, OSError) as error:  # on a shared folder another machine may still have a file open
-        log.warning("job %s: not all of it could be removed: %s", job_id, error)
-        return False
-    log.info("job %s: removed", job_id)
+    with about(job=job_id):
+        try:
+            await storage.remove(job_id)
+        except (StorageDown, OSError) as error:  # on a shared folder another machine may still have a file open
+            log.warning("not all of it could be removed: %s", error)
+            return False
+        log.info("removed")
     return True

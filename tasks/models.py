@@ -12,9 +12,9 @@ Id = Annotated[str, StringConstraints(min_length=1, max_length=LONGEST_ID, strip
 
 
 class Value(BaseModel):
-    """A value object: immutable, comparable, and nothing unknown in it."""
+    """A value object: immutable and comparable. What a later release added to one that it wrote is passed over."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="ignore")
 
 
 class Rating(StrEnum):

@@ -25,6 +25,7 @@ from tasks.errors import (
     LeaseLost,
     NoRoom,
     NothingDownloaded,
+    OtherVersion,
     RequestError,
     StorageError,
     TimeIsUp,
@@ -34,6 +35,7 @@ from tasks.jobs.chapter_leases import ChapterLeases
 from tasks.jobs.job import Job, JobState, Missing, Progress, Result
 from tasks.jobs.progress import Meter
 from tasks.jobs.store import JobStore, Lease
+from tasks.logs import about
 from tasks.models import Quality
 from tasks.packing import Packer, page_limit
 from tasks.resources import open_redis
@@ -69,14 +71,22 @@ async def run(job_id: str, settings: TaskSettings, report: Report) -> Result | N
         if called:
             async with open_dispatch(settings, store) as dispatch:
                 await dispatch.send(called)
-        job = await store.read(job_id) if lease else None
-        if lease is None or job is None:
+        if lease is None:
             return None
-        log.info("job %s: attempt %s starts", job_id, job.attempt)
-        workspace = Workspace(settings)
-        leases = ChapterLeases(redis, lease, workspace.disk())
-        attempt = _Attempt(settings, store, leases, lease, job, workspace, open_storage(settings), report)
-        return await attempt.run(sources)
+        try:
+            job = await store.read(job_id)
+        except OtherVersion as error:
+            log.error("refused: %s", error)  # noqa: TRY400
+            await store.fail(lease, failure(error))
+            raise
+        if job is None:
+            return None
+        with about(source=job.request.source):
+            log.info("attempt %s starts", job.attempt)
+            workspace = Workspace(settings)
+            leases = ChapterLeases(redis, lease, workspace.disk())
+            attempt = _Attempt(settings, store, leases, lease, job, workspace, open_storage(settings), report)
+            return await attempt.run(sources)
 
 
 @dataclass
@@ -114,7 +124,7 @@ class _Attempt:
             self.storage.leave(self._folder)
             await self.report(JobState.READY, self._meter.progress())
         except GaveWay:
-            log.info("job %s: gives way to others", self.job.id)
+            log.info("gives way to others")
             raise  # its pages are for the worker that goes on with it
         except (LeaseLost, JobCancelled):
             await self.store.drop_lease(self.lease)
@@ -128,17 +138,20 @@ class _Attempt:
             await self._fail(end)
             raise end from error
         await self.store.remember_finished(time.monotonic() - started, self._meter.chapter_bytes)
-        log.info("job %s: ready, %s pages", self.job.id, result.pages)
+        log.info("ready, %s pages", result.pages)
         return result
 
     async def _give_back(self, error: BaseException) -> None:
         # A worker that is told to stop gives the job to the next one; after an error of its own the lease runs out,
         # and the attempt counts as lost.
-        if isinstance(error, asyncio.CancelledError):
-            await self.store.drop_lease(self.lease)
-        else:
+        if not isinstance(error, asyncio.CancelledError):
             # Files that went away under the work are those of a job that another worker has ended.
             await self.store.check_lease(self.lease)
+        elif await self.store.drop_lease(self.lease):
+            log.info("given back")
+            # The message it came with returns only when the whole worker is gone.
+            async with open_dispatch(self.settings, self.store) as dispatch:
+                await dispatch.send(self.job.id)
 
     async def _fail(self, error: Ended) -> None:
         # The folder may be another worker's by now, where this one was cut off from all but the disk.
@@ -146,7 +159,7 @@ class _Attempt:
         # Before it is on record: Redis may need the room.
         self.workspace.remove(self.job.id)
         await self.store.fail(self.lease, failure(error))
-        log.warning("job %s: failed, %s", self.job.id, error)
+        log.warning("failed, %s", error)
 
     async def _keep(self) -> None:
         while True:

@@ -8,7 +8,7 @@ from collections.abc import Iterable
 from functools import cache
 from ipaddress import ip_address
 from pathlib import Path
-from typing import Annotated, NamedTuple, Self, TypeVar
+from typing import Annotated, Literal, NamedTuple, Self, TypeVar
 from urllib.parse import SplitResult, quote, urlsplit
 
 from dotenv import dotenv_values
@@ -180,6 +180,8 @@ class TaskSettings(BaseSettings):
     source_rate_limit: int = Field(default=5, ge=1, le=1000)
     max_chapters_per_job: int = Field(default=200, ge=1)
     max_active_jobs_per_user: int = Field(default=5, ge=1)
+    log_format: Literal["text", "json"] = "text"
+    log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
     task_time_limit: int = Field(default=1800, ge=1)
     task_soft_time_limit: int = Field(default=1500, ge=1)
 

@@ -13,6 +13,7 @@ from contextlib import suppress
 from functools import partial
 from typing import Any
 
+import click
 from billiard.process import current_process
 from celery import Task
 from celery.exceptions import Ignore
@@ -20,18 +21,14 @@ from celery.signals import (
     beat_init,
     celeryd_init,
     setup_logging,
+    task_prerun,
     worker_before_create_process,
     worker_process_init,
     worker_ready,
 )
-from celery.worker import consumer
-from celery.worker.state import maybe_shutdown
-from kombu import Connection as BrokerConnection
+from click.core import ParameterSource
 from kombu.exceptions import OperationalError
-from kombu.transport.redis import Channel, SentinelTransport, Transport
-from redis.connection import AbstractConnection
-from redis.exceptions import ConnectionError as RedisConnectionError
-from redis.exceptions import RedisError, ResponseError
+from redis.exceptions import RedisError
 
 from tasks import janitor, pipeline
 from tasks.alive import Alive
@@ -39,8 +36,9 @@ from tasks.celery import SWEEP_SECONDS, SWEEP_TASK, app
 from tasks.dispatch import CLEAN_UP_TASK, DOWNLOAD_TASK
 from tasks.errors import GaveWay, JobCancelled, LeaseLost, ManhwaError
 from tasks.jobs.job import JobState, Progress
-from tasks.redis_address import NO_REPLICAS
+from tasks.logs import begin, set_up
 from tasks.settings import task_settings
+from tasks.stopping import run_job
 from tasks.storage import open_storage
 
 log = logging.getLogger(__name__)
@@ -48,59 +46,31 @@ log = logging.getLogger(__name__)
 app.steps["consumer"].add(Alive)
 
 
-class _Connection(AbstractConnection):
-    """One to a server that takes no writes, as its replicas are away, counts as lost: a worker waits for it, and lives."""
-
-    def read_response(self, *args: Any, **kwargs: Any) -> Any:
-        try:
-            return super().read_response(*args, **kwargs)
-        except ResponseError as error:
-            if str(error).startswith(NO_REPLICAS):
-                self.disconnect()  # type: ignore[no-untyped-call]
-                raise RedisConnectionError(str(error)) from error
-            raise
-
-
-class _Channel(Channel):
-    """Says what is wrong when it was cut off: kombu's own trips over it (celery/kombu#582), and takes the worker with it."""
-
-    def _connparams(self, *args: Any, **kwargs: Any) -> Any:
-        if self.connection is None or self.connection.client is None:
-            raise ConnectionError("this channel's connection was lost")
-        parameters = super()._connparams(*args, **kwargs)  # type: ignore[misc]  # the stubs leave it out
-        theirs = parameters["connection_class"]
-        return {**parameters, "connection_class": type("Connection", (_Connection, theirs), {})}
-
-
-for transport in (Transport, SentinelTransport):
-    # For good: a connection that goes on to the next Sentinel has a transport anew.
-    transport.Channel = type("Channel", (_Channel, transport.Channel), {})
-
-
-class Consumer(consumer.Consumer):
-    """Celery's own waits for up to half a minute before it looks whether Redis is back; this one looks every second."""
-
-    def ensure_connected(self, conn: BrokerConnection) -> BrokerConnection:
-        connected = conn.ensure_connection(
-            _not_connected, interval_start=1, interval_step=0, interval_max=1, callback=maybe_shutdown
-        )
-        self.first_connection_attempt = False
-        return connected
-
-
-def _not_connected(error: Exception, seconds: float) -> None:
-    log.warning("Redis is not reached (%s), next try in %.1f s", type(error).__name__, seconds)
-
-
 @celeryd_init.connect
 def _log_as_worker(sender: str, **_: object) -> None:
-    _log_as(sender.partition("@")[0])
+    set_up(sender.partition("@")[0], task_settings(), _level_asked_for())
 
 
 @setup_logging.connect
-def _log_as_beat(loglevel: int, **_: object) -> None:
+def _log_as_beat(**_: object) -> None:
     """Workers come here too, after their own; that somebody is connected keeps Celery's own set-up away."""
-    _log_as("beat", loglevel)
+    command = click.get_current_context(silent=True)
+    if command and command.info_name == "beat":
+        set_up("beat", task_settings(), _level_asked_for())
+
+
+def _level_asked_for() -> int | None:
+    """What `-l` says, if it was given: Celery can't tell that from its default."""
+    command = click.get_current_context(silent=True)
+    if command and command.get_parameter_source("loglevel") is ParameterSource.COMMANDLINE:
+        return int(command.params["loglevel"])
+    return None
+
+
+@task_prerun.connect
+def _begin_task(args: list[str], **_: object) -> None:
+    """Celery's own lines about the end of the task are about its job as well."""
+    begin(**({"job": args[0]} if args else {}))
 
 
 @beat_init.connect
@@ -140,11 +110,6 @@ def _look_at_the_storage(**_: object) -> None:
         threading.Thread(target=lambda: asyncio.run(storage.wait()), name="storage", daemon=True).start()
 
 
-def _log_as(process: str, level: int = logging.INFO) -> None:
-    logging.basicConfig(level=level, format=f"%(asctime)s %(levelname)s {process} %(name)s: %(message)s")
-    logging.getLogger("httpx").setLevel(logging.WARNING)  # it logs whole addresses, and some hold keys
-
-
 # What a job ends with is told in one line, where it is known why; a traceback is for what nobody thought of.
 @app.task(name=DOWNLOAD_TASK, bind=True, throws=(ManhwaError,))
 def download(self: "Task[[str], dict[str, Any]]", job_id: str) -> dict[str, Any]:
@@ -160,10 +125,10 @@ def download(self: "Task[[str], dict[str, Any]]", job_id: str) -> dict[str, Any]
         try:
             await asyncio.to_thread(update)
         except (RedisError, OSError, RuntimeError) as error:
-            log.info("job %s: Celery was not told: %s", job_id, type(error).__name__)
+            log.info("Celery was not told: %s", type(error).__name__)
 
     try:
-        result = asyncio.run(pipeline.run(job_id, task_settings(), report))
+        result = run_job(pipeline.run(job_id, task_settings(), report))
     except JobCancelled:
         self.backend.mark_as_revoked(task_id, reason="cancelled")
         with suppress(OperationalError):  # an onlooker's loss alone

@@ -76,7 +76,7 @@ def process(
         yield running
     finally:
         if running.poll() is None:
-            running.send_signal(signal.SIGQUIT if "celery" in words else signal.SIGTERM)
+            running.send_signal(signal.SIGTERM)
         try:
             running.wait(20)
         except subprocess.TimeoutExpired:

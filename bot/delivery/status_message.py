@@ -16,8 +16,10 @@ from bot.texts import (
     missing_lines,
     page_count,
     safe,
+    sentence,
 )
 from tasks.archives.names import chapter_range
+from tasks.errors import JobError
 from tasks.jobs.job import Job, JobState, Progress
 from tasks.jobs.store import Place
 from tasks.models import DownloadRequest
@@ -178,6 +180,11 @@ def failed(job: Job, reason: str) -> Screen:
 
 def failed_by_record(job: Job) -> Screen:
     return failed(job, failure_sentence(job.error) if job.error else say("it is not known why"))
+
+
+def refused(error: JobError) -> Screen:
+    """For a job of which no more than that is known."""
+    return Screen(f"❌ {say('Failed · {reason}', reason=safe(sentence(error.code, error.detail), 300))}")
 
 
 def cancelled(job: Job, by: str) -> Screen:

@@ -25,9 +25,10 @@ from bot.memory.watchers import Watcher, Watchers
 from bot.pacing import Pacing
 from bot.texts import sentence
 from tasks.dispatch import Dispatch
-from tasks.errors import RequestError
+from tasks.errors import OtherVersion, RequestError
 from tasks.jobs.job import Job, JobState
 from tasks.jobs.store import JobStore
+from tasks.logs import begin
 
 log = logging.getLogger(__name__)
 
@@ -79,6 +80,7 @@ class Watch:
         self._neighbours = neighbours
         self._changed = asyncio.Event()
         self._seen: JobState | None = None
+        self._readable = True
         self._quiet_until = 0.0
         self._clock: asyncio.TimerHandle | None = None
 
@@ -120,27 +122,53 @@ class Watch:
                 self._clock = None
 
     async def _follow(self) -> str | None:
-        while watcher := await self._tools.watchers.get(self._key):
-            job = await self._tools.store.read(watcher.job_id)
-            self._seen = job.state if job else None
+        while watcher := await self._watcher():
+            job = await self._job(watcher)
+            self._seen = None
+            if isinstance(job, Job):
+                self._seen = job.state
+                begin(job=job.id, chat=self._chat_id, source=job.request.source)
             if job is None:
-                log.warning("watcher %s: its job's record is gone", self._key)
+                log.warning("the job's record is gone")
                 await self._tools.watchers.remove(watcher)
                 return None
             with speaking(watcher.language):
                 try:
+                    if isinstance(job, OtherVersion):
+                        await self._refuse(watcher, job)
+                        return None
                     followed_by = await self._tell(watcher, job)
                 except TelegramAPIError as error:
-                    log.warning("chat %s: %s", watcher.chat_id, error)
+                    log.warning("Telegram refused: %s", error)
                     followed_by = await self._meet(watcher, error)
             if followed_by:
                 return followed_by
         return None
 
+    async def _watcher(self) -> Watcher | None:
+        """The watcher as it is now; of one that this release can't read, what its key says."""
+        watcher = await self._tools.watchers.get(self._key)
+        if watcher or not await self._tools.watchers.is_there(self._key):
+            self._readable = True
+            return watcher
+        self._readable = False
+        return Watcher(job_id=self._key.partition(":")[0], chat_id=self._chat_id, user_id=self._chat_id)
+
+    async def _job(self, watcher: Watcher) -> Job | OtherVersion | None:
+        try:
+            return await self._tools.store.read(watcher.job_id) if self._readable else OtherVersion()
+        except OtherVersion as error:
+            return error
+
+    async def _refuse(self, watcher: Watcher, error: OtherVersion) -> None:
+        await self._show(watcher, status_message.refused(error))
+        await self._give_up(watcher)
+        log.error("a record was refused: %s", error)
+
     async def _tell(self, watcher: Watcher, job: Job) -> str | None:
         """Bring the chat up to date; the key of the watcher that goes on, if one does."""
         if watcher.cancelled_by:
-            await self._end(watcher, job, status_message.cancelled(job, watcher.cancelled_by))
+            await self._end(watcher, status_message.cancelled(job, watcher.cancelled_by))
         elif job.state.is_open:
             await self._show_running(watcher, job)
             seconds = IN_LINE_SECONDS if job.state is JobState.QUEUED else LOOK_SECONDS
@@ -149,7 +177,7 @@ class Watch:
         elif job.state is JobState.READY:
             await self._deliver(watcher, job)
         elif job.state is JobState.FAILED:
-            await self._end(watcher, job, self._offering(status_message.failed_by_record(job), job))
+            await self._end(watcher, self._offering(status_message.failed_by_record(job), job))
         else:
             return await self._start_over(watcher, job)
         return None
@@ -261,7 +289,7 @@ class Watch:
         except TelegramAPIError as error:
             if trouble(error) is not Trouble.REFUSED:
                 raise
-            log.error("chat %s: a status message was refused: %s", watcher.chat_id, error)  # noqa: TRY400
+            log.error("a status message was refused: %s", error)  # noqa: TRY400
         return await self._tools.watchers.update(watcher, shown=digest(screen))
 
     async def _deliver(self, watcher: Watcher, job: Job) -> None:
@@ -286,10 +314,10 @@ class Watch:
                     else self._offering(status_message.done(job), job)
                 )
                 await self._tools.history.add(job.request, fresh.user_id, fresh.chat_id)
-                await self._end(fresh, job, screen)
+                await self._end(fresh, screen)
         except DeliveryError as error:
             fresh = await self._fresh(watcher)
-            await self._end(fresh, job, status_message.failed(job, str(error)))
+            await self._end(fresh, status_message.failed(job, str(error)))
         except asyncio.CancelledError:
             await self._wait_for_the_answer(delivery)
             raise
@@ -327,10 +355,10 @@ class Watch:
                 return False
         return True
 
-    async def _end(self, watcher: Watcher, job: Job, screen: Screen) -> None:
+    async def _end(self, watcher: Watcher, screen: Screen) -> None:
         await self._show(watcher, screen)
         await self._give_up(watcher)
-        log.info("job %s: settled in chat %s", job.id, watcher.chat_id)
+        log.info("settled")
 
     async def _give_up(self, watcher: Watcher) -> None:
         """Nothing more to tell here. The last one who waited lets go of the job as well."""
@@ -342,7 +370,7 @@ class Watch:
         try:
             submitted = await self._tools.dispatch.submit(job.request, watcher.requester)
         except RequestError as error:
-            await self._end(watcher, job, status_message.failed(job, sentence(error.code, error.detail)))
+            await self._end(watcher, status_message.failed(job, sentence(error.code, error.detail)))
             return None
         return await self._hand_on(watcher, watcher.model_copy(update={"job_id": submitted.job_id, "shown": ""}))
 

@@ -144,7 +144,7 @@ async def _for_one_alone(query: CallbackQuery, spot: Spot) -> Spot | None:
             spot.chat_id, say("Opening …"), message_thread_id=thread, ephemeral_message_parameters=only
         )
     except TelegramAPIError as error:
-        log.info("no message for one person alone in chat %s: %s", spot.chat_id, error)
+        log.info("no message for one person alone: %s", error)
         return None
     if sent.ephemeral_message_id is None:
         return Spot(spot.chat_id, sent.message_id)  # an older server, which shows it to all

@@ -122,7 +122,7 @@ async def get_again(
 
 async def ended_job(job_id: str, store: JobStore) -> Job:
     """The record of a job that a button names. Raises `PressRefused` where it is forgotten."""
-    job = await store.read(job_id)
+    job = await store.read_if_possible(job_id)
     if job is None:
         raise PressRefused(say(TOO_LONG_AGO))
     return job

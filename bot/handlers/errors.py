@@ -38,7 +38,7 @@ async def refused(event: ErrorEvent) -> None:
 
 async def failed(event: ErrorEvent) -> None:
     number = secrets.token_hex(3)
-    log.error("update %s failed (%s)", event.update.update_id, number, exc_info=event.exception)
+    log.error("the update failed (%s)", number, exc_info=event.exception)
     text = say(BUSY) if isinstance(event.exception, RedisError) else say(OUR_MISTAKE, number=number)
     message = event.update.message or event.update.channel_post
     if event.update.callback_query:

@@ -41,7 +41,7 @@ async def list_jobs(message: Message, caller: Caller, watchers: Watchers, store:
     places = await store.line()
     lines, ids, labels = [], [], []
     for watcher in waiting[:MOST_JOBS_SHOWN]:
-        job = await store.read(watcher.job_id)
+        job = await store.read_if_possible(watcher.job_id)
         if job:
             lines.append(brief(job, places.get(job.id)))
             ids.append(job.id)

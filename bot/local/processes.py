@@ -19,8 +19,8 @@ class Program:
     name: str
     command: tuple[str, ...]
     order: int
-    stop_signal: str = "TERM"
-    stop_seconds: int = 8
+    stop_seconds: int = 20
+    """After SIGTERM; who is not gone then is killed. All end themselves before, see `tasks.stopping` and `bot.app`."""
     settled_seconds: int = 1
     """One that ends sooner after its start is started anew with growing pauses."""
     environment: Mapping[str, str] = field(default_factory=dict)
@@ -30,9 +30,8 @@ def programs(settings: BotSettings, *, with_redis: bool, chat_port: int | None, 
     """Everything to start. `chat_port` is the stand-in's; None = the real Telegram."""
     celery = (PYTHON, "-m", "celery", "-q", "-A", "tasks")
     chosen = [
-        # QUIT: give the running job back and go, instead of finishing it first.
-        Program("downloads", (*celery, *_worker("downloads", 2)), 30, stop_signal="QUIT"),
-        Program("cleanup", (*celery, *_worker("cleanup", 1)), 30, stop_signal="QUIT"),
+        Program("downloads", (*celery, *_worker("downloads", 2)), 30),
+        Program("cleanup", (*celery, *_worker("cleanup", 1)), 30),
         Program("beat", (*celery, "beat", "-l", "WARNING"), 40),
     ]
     if with_redis:
@@ -90,7 +89,7 @@ startsecs={program.settled_seconds}
 startretries=1000000
 autorestart=unexpected
 exitcodes={2 if program.name == "bot" else 222}
-stopsignal={program.stop_signal}
+stopsignal=TERM
 stopwaitsecs={program.stop_seconds}
 killasgroup=true
 redirect_stderr=true

@@ -9,6 +9,7 @@ from typing import cast
 
 from redis.asyncio import Redis
 
+from bot.memory.reading import fields_remembered
 from tasks.models import Value
 
 KEY = "manhwa:bot:board"
@@ -38,7 +39,7 @@ class BoardMemory:
 
     async def get(self, place: Place) -> Board | None:
         fields = cast("dict[str, str]", await self._redis.hgetall(_key(place)))
-        return Board.model_validate(fields) if fields else None
+        return fields_remembered(Board, fields) if fields else None
 
     async def begin(self, place: Place, language: str) -> None:
         """There is a board from now on; one that is there already stays as it is."""

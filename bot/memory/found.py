@@ -5,10 +5,12 @@ Keys
 """
 
 import hashlib
+from typing import cast
 
 from pydantic import TypeAdapter
 from redis.asyncio import Redis
 
+from bot.memory.reading import remembered
 from tasks.models import Manga
 
 KEEP_SECONDS = 600
@@ -24,8 +26,8 @@ class Found:
 
     async def get(self, source: str, query: str) -> tuple[Manga, ...] | None:
         """What the source found; None if it was not asked lately."""
-        text = await self._redis.get(_key(source, query))
-        return MANGAS.validate_json(text) if text else None
+        text = cast("str | None", await self._redis.get(_key(source, query)))
+        return remembered(MANGAS, text)
 
     async def keep(self, source: str, query: str, mangas: tuple[Manga, ...]) -> None:
         await self._redis.set(_key(source, query), MANGAS.dump_json(mangas), ex=KEEP_SECONDS)

@@ -8,11 +8,14 @@ Keys
 import time
 from typing import cast
 
+from pydantic import TypeAdapter
 from redis.asyncio import Redis
 
+from bot.memory.reading import remembered
 from tasks.models import DownloadRequest
 
 KEY = "manhwa:bot:history"
+REQUEST = TypeAdapter(DownloadRequest)
 KEEP_SECONDS = 90 * 24 * 3600
 LONGEST = 100
 """Deliveries that are remembered of one person or group."""
@@ -43,7 +46,7 @@ class History:
     async def request(self, key: str) -> DownloadRequest | None:
         """The request of that key, if it was delivered lately."""
         text = cast("str | None", await self._redis.get(f"manhwa:bot:request:{key}"))
-        return DownloadRequest.model_validate_json(text) if text else None
+        return remembered(REQUEST, text)
 
     async def forget(self, user_id: int) -> None:
         """Remove what the person got; what groups got stays theirs, and says of nobody who asked for it."""

@@ -20,6 +20,7 @@ from redis.asyncio.client import Pipeline
 
 from bot.destination import Destination
 from bot.editions import offered
+from bot.memory.reading import remembered
 from tasks.models import Chapter, Manga, MangaDetails, Value
 
 KEY = "manhwa:bot:menu"
@@ -142,8 +143,8 @@ class Menus:
 
     async def get(self, menu_id: str, kind: type[M]) -> M | None:
         """The menu of that id; None if there is none any more, or it is of another kind."""
-        text = await self._redis.get(f"{KEY}:{menu_id}")
-        menu = ANY_MENU.validate_json(text) if text else None
+        text = cast("str | None", await self._redis.get(f"{KEY}:{menu_id}"))
+        menu = remembered(ANY_MENU, text)
         return menu if isinstance(menu, kind) else None
 
     async def toggle(self, menu_id: str, place: int) -> bool:

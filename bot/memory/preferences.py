@@ -7,9 +7,9 @@ Keys
 import json
 from typing import Any, Self, cast
 
-from pydantic import ConfigDict
 from redis.asyncio import Redis
 
+from bot.memory.reading import fields_remembered
 from tasks.models import ArchiveFormat, Quality, Rating, SplitField, Value
 
 KEY = "manhwa:bot:preferences"
@@ -23,8 +23,6 @@ class Preferences(Value):
     titles are shown, `groups` scanlation groups, the latest chosen first, and `rating` is the highest one that a group
     allows.
     """
-
-    model_config = ConfigDict(extra="ignore")
 
     language: str | None = None
     format: ArchiveFormat | None = None
@@ -56,7 +54,7 @@ class Chosen:
     async def of(self, whose: int) -> Preferences:
         """What the person, or group of that id, has chosen."""
         fields = cast("dict[str, str]", await self._redis.hgetall(f"{KEY}:{whose}"))
-        return Preferences.model_validate({name: json.loads(value) for name, value in fields.items()})
+        return fields_remembered(Preferences, {name: json.loads(value) for name, value in fields.items()})
 
     async def choose(self, whose: int, **fields: Any) -> None:
         """Note what was chosen; None takes it back. Two at once each note their own."""

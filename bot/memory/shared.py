@@ -15,9 +15,11 @@ import hashlib
 import secrets
 from typing import Any, cast
 
+from pydantic import TypeAdapter
 from redis.asyncio import Redis
 
 from bot.destination import Destination
+from bot.memory.reading import remembered
 from tasks.jobs.job import ArchiveFile, Job, Missing
 from tasks.models import Chapter, Manga, Value
 
@@ -54,6 +56,12 @@ class Errand(Value):
 
     manga: Manga
     destination: Destination
+
+
+SENT_FILE = TypeAdapter(SentFile)
+SELECTION = TypeAdapter(Selection)
+ERRAND = TypeAdapter(Errand)
+MANGA = TypeAdapter(Manga)
 
 
 def title_token(manga: Manga) -> str:
@@ -95,7 +103,8 @@ class Shared:
         if fields.get("whole") != "1" or not all(number in fields for number in numbers):
             return []
         await self._redis.expire(f"{KEY}:files:{request_key}", KEEP_SECONDS)
-        return [SentFile.model_validate_json(fields[number]) for number in numbers]
+        files = [remembered(SENT_FILE, fields[number]) for number in numbers]
+        return [file for file in files if file] if all(files) else []
 
     async def forget(self, request_key: str) -> None:
         """Telegram does not have its files any more."""
@@ -108,7 +117,7 @@ class Shared:
             return None
         request_key, _, number = meant.rpartition(":")
         found = cast("str | None", await self._redis.hget(f"{KEY}:files:{request_key}", number))
-        return SentFile.model_validate_json(found) if found else None
+        return remembered(SENT_FILE, found)
 
     async def remember_selection(self, selection: Selection) -> str:
         """The word for these chapters, which works from now on: always the same one."""
@@ -120,7 +129,7 @@ class Shared:
     async def selection(self, token: str) -> Selection | None:
         """The chapters behind the word."""
         found = cast("str | None", await self._redis.get(f"{KEY}:selection:{token}"))
-        return Selection.model_validate_json(found) if found else None
+        return remembered(SELECTION, found)
 
     async def new_errand(self, errand: Errand) -> str:
         """A word for picking in private, for a day."""
@@ -131,7 +140,7 @@ class Shared:
     async def errand(self, token: str) -> Errand | None:
         """What is to be picked for whom."""
         found = cast("str | None", await self._redis.get(f"{KEY}:errand:{token}"))
-        return Errand.model_validate_json(found) if found else None
+        return remembered(ERRAND, found)
 
     async def remember_title(self, manga: Manga) -> str:
         """The word for a title, which works from now on."""
@@ -142,4 +151,4 @@ class Shared:
     async def title(self, token: str) -> Manga | None:
         """The title behind the word, as it was when it was remembered."""
         found = cast("str | None", await self._redis.get(f"{KEY}:title:{token}"))
-        return Manga.model_validate_json(found) if found else None
+        return remembered(MANGA, found)

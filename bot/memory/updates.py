@@ -12,7 +12,10 @@ from collections.abc import Container, Iterable
 from typing import cast
 
 from aiogram.types import Update
+from pydantic import TypeAdapter
 from redis.asyncio import Redis
+
+from bot.memory.reading import remembered
 
 INBOX = "manhwa:bot:inbox"
 TRIES = f"{INBOX}:tries"
@@ -20,6 +23,7 @@ MOST_TRIES = 3
 """An update that was begun so often is not touched again: bots may have died over it."""
 ONE_DAY = 24 * 3600
 """Telegram gives up delivering an update after that."""
+UPDATE = TypeAdapter(Update)
 RECEIVE = """
 for n = 2, #ARGV, 2 do
   if redis.call('SET', 'manhwa:bot:update:' .. ARGV[n], '1', 'NX', 'EX', ARGV[1]) then
@@ -60,8 +64,10 @@ class Updates:
         for update_id in sorted((one for one in inbox if int(one) not in in_hand), key=int):
             if await self._redis.hincrby(TRIES, update_id, 1) > MOST_TRIES:
                 await self.done(int(update_id))
+            elif update := remembered(UPDATE, inbox[update_id]):
+                found.append(update)
             else:
-                found.append(Update.model_validate_json(inbox[update_id]))
+                await self.done(int(update_id))
         return found
 
 

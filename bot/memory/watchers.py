@@ -15,10 +15,11 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any, cast
 
-from pydantic import Field, field_validator
+from pydantic import Field, ValidationError, field_validator
 from redis.asyncio import Redis
 
 from bot.destination import Destination
+from tasks.jobs.job import VERSION, is_readable
 from tasks.models import Value
 
 KEY = "manhwa:bot:watcher"
@@ -102,6 +103,7 @@ class Watcher(Value):
     may not write where it was asked.
     """
 
+    version: int = VERSION
     job_id: str
     chat_id: int
     thread_id: int | None = None
@@ -180,11 +182,19 @@ class Watchers:
         return bool(await self._leave(keys=keys, args=[watcher.key, f"{WITH}{user_id}", name]))
 
     async def get(self, key: str) -> Watcher | None:
-        """The watcher of that key, as it is now."""
+        """The watcher of that key, as it is now; None if there is none, or none that this release can read."""
         fields = cast("dict[str, str]", await self._redis.hgetall(f"{KEY}:{key}"))
         joined = {int(name.removeprefix(WITH)): fields.pop(name) for name in list(fields) if name.startswith(WITH)}
         known = {name: value for name, value in fields.items() if value != NOTHING}
-        return Watcher.model_validate({**known, "joined": joined}) if known else None
+        try:
+            watcher = Watcher.model_validate({"version": 1, **known, "joined": joined}) if known else None
+        except ValidationError:
+            return None
+        return watcher if watcher and is_readable(watcher.version) else None
+
+    async def is_there(self, key: str) -> bool:
+        """Whether somebody waits there, be it one that this release can't read."""
+        return bool(await self._redis.sismember(f"{KEY}s", key))
 
     async def all_keys(self) -> set[str]:
         return cast("set[str]", await self._redis.smembers(f"{KEY}s"))

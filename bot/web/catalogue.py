@@ -6,7 +6,7 @@ from http import HTTPStatus
 from typing import Annotated
 
 from aiohttp import web
-from pydantic import AliasChoices, Field, StringConstraints
+from pydantic import AliasChoices, ConfigDict, Field, StringConstraints
 
 from bot import search_words
 from bot.search import Search
@@ -21,6 +21,8 @@ from tasks.sources.source import LONGEST_QUERY
 
 class SearchAsked(Value):
     """A title, maybe with what narrows it (`lang:en status:completed`), and one source by number or name; without it all."""
+
+    model_config = ConfigDict(extra="forbid")
 
     query: Annotated[
         str,
@@ -40,6 +42,8 @@ class Found(Value):
 
 class ChaptersAsked(Value):
     """A manga by its id, as /api/search tells it, and its source by number or name."""
+
+    model_config = ConfigDict(extra="forbid")
 
     source: SourceName
     id: Annotated[

@@ -13,6 +13,7 @@ from bot.texts import failure_sentence
 from bot.web.answers import Refused, answer
 from bot.web.reading import MOST_IDS, read
 from bot.web.routes import Asked, Route
+from tasks.errors import OtherVersion
 from tasks.jobs.job import Job, JobState
 from tasks.models import ArchiveFormat, Id, Value
 from tasks.workspace import JOB_ID
@@ -53,7 +54,9 @@ MESSAGES = {
 class DownloadAsked(Value):
     """Chapters of one manga, by the ids that /api/chapters lists, and their source by number or name."""
 
-    model_config = ConfigDict(json_schema_extra={"examples": [{"ids": ["lantern-1", "lantern-2"], "source": "demo"}]})
+    model_config = ConfigDict(
+        extra="forbid", json_schema_extra={"examples": [{"ids": ["lantern-1", "lantern-2"], "source": "demo"}]}
+    )
 
     ids: Annotated[list[Id], Field(min_length=1, max_length=MOST_IDS)]
     source: Number | SourceName
@@ -168,7 +171,12 @@ async def asked_job(asked: Asked) -> Job:
 
 async def known_job(asked: Asked, job_id: str) -> Job:
     """The job of that id. Raises `Refused`."""
-    job = await asked.rooms.store.read(job_id)
+    try:
+        job = await asked.rooms.store.read(job_id)
+    except OtherVersion:
+        raise Refused(
+            HTTPStatus.NOT_FOUND, OtherVersion.code, "It was asked for with another version of this service. Ask again."
+        ) from None
     if job is None:
         raise unknown_task()
     return job

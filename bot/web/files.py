@@ -14,7 +14,7 @@ from typing import Annotated
 from urllib.parse import quote
 
 from aiohttp import web
-from pydantic import Field
+from pydantic import ConfigDict, Field
 from redis.exceptions import RedisError
 
 from bot.memory.fetches import FETCH_SECONDS
@@ -54,6 +54,8 @@ STORAGE_DOWN = Refused(
 
 class FileAsked(Value):
     """Which of the job's files; a job that was asked for here has one."""
+
+    model_config = ConfigDict(extra="forbid")
 
     number: Annotated[int, Field(ge=1, le=10_000)] = 1
 

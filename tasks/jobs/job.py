@@ -3,6 +3,17 @@
 queued ──▶ downloading ──▶ packing ──▶ ready ──▶ collected
   ▲ ╰───────────╮╰────────────╮╰───────────────▶ failed
   ╰── worker lost or stopped ─╯      any but an ended one ──▶ cancelled
+
+Records outlive releases, and while the processes are restarted one by one two releases read what the other writes:
+
+* What is unknown is passed over, what is missing has a default. So a field may come at any time; one that the release before
+  reads may not go, nor mean something else.
+* Where that is not enough `VERSION` is raised. A record says which one it was written in; one that does not is of version 1.
+* What is newer than `VERSION`, older than `OLDEST` or in a shape that can't be read is refused with `OtherVersion`: the job
+  ends and the person is told to ask again. Nobody tries twice, and nobody else's job is touched by it.
+
+Workers are restarted before the bot, so that no older one meets a newer record. `tests/samples/records` holds what earlier
+releases wrote.
 """
 
 from enum import StrEnum
@@ -11,6 +22,15 @@ from pydantic import Field
 
 from tasks.errors import NothingDownloaded, TimeIsUp
 from tasks.models import Chapter, DownloadRequest, Value
+
+VERSION = 1
+"""Of the records of jobs and of who waits for them."""
+OLDEST = 1
+
+
+def is_readable(version: int) -> bool:
+    """Whether this release understands records of that version."""
+    return OLDEST <= version <= VERSION
 
 
 class JobState(StrEnum):
@@ -92,6 +112,7 @@ class Result(Value):
 class Job(Value):
     """A job's record. Times are Unix seconds."""
 
+    version: int = VERSION
     id: str
     state: JobState
     request: DownloadRequest

@@ -1,7 +1,7 @@
 --[[ Every write that decides something about a job, each one atomic.
 
 Keys (KEYS[1] is the prefix, "manhwa:"; one Redis, no cluster, so the script may name the keys it touches)
-  job:<id>          hash    the record, see job.py: state, request, requester, key, attempt, fence, created_at, started_at,
+  job:<id>          hash    the record, see job.py: version, state, request, requester, key, attempt, fence, created_at, started_at,
                             ended_at, tries, progress, result, error, cancelled_by; and for the line: arrival, queued_at,
                             returning (it had a worker: it need not be called). Expires only after the job has ended.
   job:<id>:lease    string  the fence of the worker that has the job; expires when that worker stops renewing it
@@ -20,7 +20,8 @@ Keys (KEYS[1] is the prefix, "manhwa:"; one Redis, no cluster, so the script may
   jobs:events       stream  {job: id, state: its state}: something about this job changed, look at the record. A hint; trimmed
 
 Calls (ARGV[1] is the move; times are Unix seconds as text). `called` is the job to send a message for now, or "".
-  create id key requester request now max_active source -> {"created"|"joined", id, called} | {"too_many"}
+  create id key requester request now max_active source version
+                                                 -> {"created"|"joined", id, called} | {"too_many"}
   take   id now lease_ms max_attempts            -> {fence, called}   fence > 0 | 0 ended or gave up | -1 somebody has it
   keep   id fence now lease_ms progress|""       -> "kept" | "lost" | "cancelled" | "gave_way" (it is queued again)
   pack   id fence progress                       -> "kept" | "lost" | "cancelled"
@@ -43,6 +44,10 @@ letting the message decide would need a message each and a worker that puts most
 has a message. First comes who has the fewest jobs at work or ahead, then whose last turn is longest ago, then who came first.
 A worker is not kept free for newcomers: one that does a person's second job gives way to somebody who has none running, one
 that has been at a person's only job for SLICE seconds does as well. Its pages stay on disk, so giving way costs little.
+
+While processes are restarted one by one, this file and that of another release work on the same keys, each call whole and each
+with the arguments of its own release. So between two releases that follow each other a key or field keeps its meaning and its
+writers; one that is new has to do no harm where the older moves neither read nor write it, which the newer ones have to expect.
 ]]
 
 local prefix, move, id = KEYS[1], ARGV[1], ARGV[2]
@@ -198,7 +203,8 @@ function moves.create()
   if existing and redis.call('EXISTS', prefix .. 'job:' .. existing) == 1 then return {'joined', existing, ''} end
   local own = prefix .. 'jobs:of:' .. person
   if redis.call('SCARD', own) >= max_active then return {'too_many'} end
-  redis.call('HSET', job, 'request', request, 'requester', person, 'key', key, 'attempt', 1, 'fence', 0, 'created_at', now, 'source', ARGV[8])
+  redis.call('HSET', job, 'request', request, 'requester', person, 'key', key, 'attempt', 1, 'fence', 0, 'created_at', now,
+    'source', ARGV[8], 'version', ARGV[9])
   redis.call('SET', prefix .. 'jobs:key:' .. key, id)
   redis.call('SADD', prefix .. 'jobs:open', id)
   redis.call('SADD', own, id)

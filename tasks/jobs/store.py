@@ -6,6 +6,7 @@ import secrets
 import time
 from collections import Counter
 from collections.abc import AsyncIterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -13,8 +14,8 @@ from typing import Any, Literal, cast
 
 from redis.asyncio import Redis
 
-from tasks.errors import GaveWay, JobCancelled, LeaseLost, TooManyJobs
-from tasks.jobs.job import Failure, Job, JobState, Progress, Result
+from tasks.errors import GaveWay, JobCancelled, LeaseLost, OtherVersion, TooManyJobs
+from tasks.jobs.job import VERSION, Failure, Job, JobState, Progress, Result, is_readable
 from tasks.models import DownloadRequest
 
 PREFIX = "manhwa:"
@@ -31,8 +32,6 @@ QUEUE, CLEANUP_QUEUE = "downloads", "cleanup"
 EVENTS_SECONDS = 0.03
 """Between two looks for events."""
 JSON_FIELDS = {"progress", "result", "error"}
-LINE_FIELDS = {"arrival", "queued_at", "returning", "source"}
-"""What only the moves read."""
 
 
 @dataclass(frozen=True)
@@ -100,22 +99,35 @@ class JobStore:
             time.time(),
             max_active,
             request.source,
+            VERSION,
         )
         if answer[0] == "too_many":
             raise TooManyJobs(limit=max_active)
         return answer[1], answer[0], answer[2]
 
     async def read(self, job_id: str) -> Job | None:
-        """The job's record; None if there is none, or not any more."""
+        """The job's record; None if there is none, or not any more. Raises `OtherVersion`."""
         fields = cast("Mapping[str, str]", await self._redis.hgetall(f"{PREFIX}job:{job_id}"))
         if "request" not in fields:
             return None
-        decoded = {
-            name: json.loads(value) if name in JSON_FIELDS else value
-            for name, value in fields.items()
-            if name not in LINE_FIELDS
-        }
-        return Job.model_validate({"id": job_id, **decoded, "request": _request(fields["request"])})
+        try:
+            version = int(fields.get("version", 1))
+            if is_readable(version):
+                decoded = {name: json.loads(text) if name in JSON_FIELDS else text for name, text in fields.items()}
+                return Job.model_validate({**decoded, "id": job_id, "request": _request(fields["request"])})
+        except ValueError as error:
+            raise OtherVersion("its record can't be read") from error
+        raise OtherVersion(f"its record is of version {version}")
+
+    async def read_if_possible(self, job_id: str) -> Job | None:
+        """The job's record; None as well where this release does not understand it."""
+        with suppress(OtherVersion):
+            return await self.read(job_id)
+        return None
+
+    async def has_ended(self, job_id: str) -> bool:
+        """Whether nobody has anything to do with the job any more; told by its state alone."""
+        return await self._redis.hget(f"{PREFIX}job:{job_id}", "state") in {"collected", "failed", "cancelled"}
 
     async def line(self) -> dict[str, Place]:
         """Where each queued job stands, by id."""
@@ -223,7 +235,7 @@ class JobStore:
             return None
         # Celery's own list; its task ids are the jobs'.
         messages = cast("list[str]", await self._redis.lrange(QUEUE, 0, -1))
-        in_queue = {json.loads(message)["headers"]["id"] for message in messages}
+        in_queue = {_message_id(message) for message in messages}
         return None if called in in_queue else called
 
     async def check(self) -> None:
@@ -283,6 +295,14 @@ class JobStore:
                 after = entries[-1][0]
             # Where a thousand jobs run, a look for each of their events would cost more than all that follows from them.
             await asyncio.sleep(EVENTS_SECONDS)
+
+
+def _message_id(message: str) -> str | None:
+    """The id of a message; None where it is none of ours."""
+    try:
+        return str(json.loads(message)["headers"]["id"])
+    except (ValueError, LookupError, TypeError):
+        return None
 
 
 @lru_cache(maxsize=1000)

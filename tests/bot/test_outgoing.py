@@ -1,7 +1,7 @@
 """When Telegram may have a file, told before it can."""
 
 import socket
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 
 import pytest
@@ -9,9 +9,10 @@ from aiogram import Bot
 from aiogram.client.telegram import TelegramAPIServer
 from aiogram.exceptions import TelegramNetworkError
 
-from bot.delivery.outgoing import CHUNK, OutgoingFile, OutgoingPath, chunks_of
+from bot.delivery.outgoing import OutgoingFile, OutgoingPath
 from bot.local.telegram import STAND_IN_TOKEN, serve
 from bot.session import Session
+from tasks.storage import CHUNK
 from tests.person import MINA
 
 CONTENT = b"PK" * (CHUNK + 7)
@@ -27,6 +28,12 @@ class Noted:
     async def __call__(self) -> None:
         assert self.outgoing
         self.at.append(self.outgoing.sent)
+
+
+async def chunks_of(path: Path) -> AsyncIterator[bytes]:
+    content = path.read_bytes()
+    for start in range(0, len(content), CHUNK):
+        yield content[start : start + CHUNK]
 
 
 def streamed(path: Path, noted: Noted, size: int = len(CONTENT)) -> OutgoingFile:

@@ -94,7 +94,9 @@ def _is(name: str, words: str) -> bool:
 def start(settings: BotSettings, environment: Mapping[str, str], log: Path) -> subprocess.Popen[bytes]:
     words = [sys.executable, "-m", "bot.local"]
     environment = {**environment, "DATA_DIR": str(settings.data_dir)}
-    with log.open("wb") as output:
+    log.unlink(missing_ok=True)
+    # To append: the manager and its programs write to it each on their own.
+    with log.open("ab") as output:
         return subprocess.Popen(words, cwd=ROOT, env=environment, stdout=output, stderr=output, start_new_session=True)
 
 

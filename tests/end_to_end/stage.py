@@ -14,7 +14,7 @@ import re
 import signal
 import time
 import zipfile
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
@@ -35,6 +35,8 @@ from tests.person import GROUP, JUNHO, MINA, SOFIA, Person
 
 VICTIMS = ("child", "bot", "downloads", "redis", "child", "beat", "bot", "cleanup", "downloads")
 """Who is killed, in turns: `child` is a process of the worker `downloads` that does the jobs."""
+RESTARTED = ("redis", "downloads", "cleanup", "beat", "bot")
+"""Who is told to stop and started anew, one after the other, when everything is restarted under way."""
 IN_GROUP = 0.15
 """Share of requests that come from the group, where Telegram takes fewer messages."""
 AT_ONCE = 8
@@ -128,6 +130,8 @@ class Tally:
 
     jobs: int = 0
     kills: Counter[str] = field(default_factory=Counter)
+    stops: defaultdict[str, list[float]] = field(default_factory=lambda: defaultdict(list))
+    """Seconds from SIGTERM until the process was gone."""
     lost: list[str] = field(default_factory=list)
     twice: list[str] = field(default_factory=list)
     broken: list[str] = field(default_factory=list)
@@ -148,6 +152,8 @@ class Tally:
         for name in ("lost", "twice", "broken", "failed", "told_unsure", "extra_status", "left_over", "breaches"):
             found = getattr(self, name)
             lines.append(f"{name.replace('_', ' ')}: {len(found)} {found[:5] if found else ''}")
+        for name, times in self.stops.items():
+            lines.append(f"{name} stopped {len(times)} times, the longest took {max(times):.1f} s")
         for name, seconds in (("job", sorted(self.job_recoveries)), ("bot", sorted(self.bot_recoveries))):
             if seconds:
                 median, longest = seconds[len(seconds) // 2], seconds[-1]
@@ -309,13 +315,42 @@ class Stage:
         return left
 
 
-class Kills(Stage):
-    """`make run`, and who kills one of its processes after the other."""
+class OneMachine(Stage):
+    """`make run`."""
 
     def __init__(self, telegram: StandIn, library: Library, run: Run, seed: int) -> None:
         super().__init__(telegram, library, run.settings, seed)
         self._run = run
         self._victims = itertools.cycle(VICTIMS)
+
+
+class Restarts(OneMachine):
+    """And who restarts all of its processes, one after the other, so many times."""
+
+    async def _harm(self, jobs: int, times: int) -> None:
+        for number in range(times * len(RESTARTED)):
+            due = number * jobs // (times * len(RESTARTED))
+            await self._until(lambda due=due: self.tally.jobs - len(self._open()) >= due or self.tally.jobs == jobs)  # type: ignore[misc]
+            name = RESTARTED[number % len(RESTARTED)]
+            if pid := self._run.child(name):
+                await self._replace(name, pid)
+
+    async def _replace(self, name: str, pid: int) -> None:
+        told, ready = time.monotonic(), self._run.said.count(" ready.")
+        self._telegram.methods.bot_came.clear()
+        os.kill(pid, signal.SIGTERM)
+        async with asyncio.timeout(PATIENCE):
+            await self._until(lambda: not Path(f"/proc/{pid}").exists())
+            self.tally.stops[name].append(time.monotonic() - told)
+            await self._until(lambda: self._run.child(name) is not None)
+            if name == "bot":
+                await self._telegram.methods.bot_came.wait()
+            elif name in {"downloads", "cleanup"}:
+                await self._until(lambda: self._run.said.count(" ready.") > ready)
+
+
+class Kills(OneMachine):
+    """And who kills one of its processes after the other."""
 
     async def _harm(self, jobs: int, times: int) -> None:
         for number in range(times):
@@ -357,10 +392,12 @@ def settings_for(telegram: StandIn, library: Library) -> dict[str, str]:
 
 
 @asynccontextmanager
-async def open_stage(folder: Path, environment: Mapping[str, str], seed: int) -> AsyncIterator[Kills]:
+async def open_stage(
+    folder: Path, environment: Mapping[str, str], seed: int, kind: type[OneMachine] = Kills
+) -> AsyncIterator[OneMachine]:
     """Everything that `make run` starts, with a Telegram and a source of ours."""
     library = Library(seed)
     async with serve() as telegram, library.open():
         settings = settings_for(telegram, library)
         async with running(folder, {**environment, **settings}) as run:
-            yield Kills(telegram, library, run, seed)
+            yield kind(telegram, library, run, seed)

@@ -18,8 +18,7 @@ from pydantic import SecretStr
 
 from bot.settings import BotSettings
 from tests.conftest import StartWorker, beside, running_bot
-from tests.end_to_end.shelf import Shelf
-from tests.end_to_end.test_bad_days import make_large
+from tests.end_to_end.shelf import Shelf, make_large
 from tests.person import Person, buttons, soon
 from tests.s3_server import SECRET, S3Server
 

@@ -10,6 +10,8 @@ import signal
 from pathlib import Path
 
 from bot.local.telegram.server import StandIn, serve
+from tasks.logs import set_up
+from tasks.settings import task_settings
 
 log = logging.getLogger("bot.local.telegram")
 
@@ -33,7 +35,7 @@ async def _tell_when_ready(telegram: StandIn) -> None:
 
 
 if __name__ == "__main__":
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s telegram %(name)s: %(message)s")
+    set_up("telegram", task_settings())
     parser = argparse.ArgumentParser(description="A stand-in for Telegram on this machine")
     parser.add_argument("--port", type=int, default=0)
     parser.add_argument("--folder", type=Path)

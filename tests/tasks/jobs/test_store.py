@@ -142,9 +142,9 @@ async def test_a_cancelled_job_tells_its_worker(store: JobStore) -> None:
 
 
 async def test_lost_workers_count_and_stopped_ones_do_not(store: JobStore, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(store_module, "LEASE_SECONDS", 0.001)
     job_id = await new_job(store, "a")
-    await store.drop_lease(await taken(store, job_id))
+    assert await store.drop_lease(await taken(store, job_id))
+    monkeypatch.setattr(store_module, "LEASE_SECONDS", 0.001)
     for _ in range(store_module.MAX_ATTEMPTS):
         lease = None
         while lease is None:
