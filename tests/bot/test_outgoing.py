@@ -30,14 +30,13 @@ class Noted:
         self.at.append(self.outgoing.sent)
 
 
-async def chunks_of(path: Path) -> AsyncIterator[bytes]:
-    content = path.read_bytes()
-    for start in range(0, len(content), CHUNK):
-        yield content[start : start + CHUNK]
+async def chunks() -> AsyncIterator[bytes]:
+    for start in range(0, len(CONTENT), CHUNK):
+        yield CONTENT[start : start + CHUNK]
 
 
 def streamed(path: Path, noted: Noted, size: int = len(CONTENT)) -> OutgoingFile:
-    return OutgoingFile(path.name, size, lambda: chunks_of(path), noted)
+    return OutgoingFile(path.name, size, chunks, noted)
 
 
 def by_path(path: Path, noted: Noted) -> OutgoingFile:
