@@ -59,4 +59,5 @@ def _room() -> int:
 
 
 def _client(parent: Any) -> Any:
-    return parent.connection.default_channel.client
+    # Not `client`: its one connection may be waiting for the next message, and would read our answer for one.
+    return parent.connection.default_channel._create_client()  # noqa: SLF001
