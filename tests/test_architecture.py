@@ -24,7 +24,7 @@ ROOMS = {
         "tasks/alive.py",
         "tasks/dispatch.py",
     ),
-    "billiard": ("tasks/stopping.py",),
+    "billiard": ("tasks/stopping.py", "tasks/worker.py"),
     "kombu": ("tasks/celery.py", "tasks/worker.py", "tasks/broker.py", "tasks/alive.py", "tasks/dispatch.py"),
     "redis": (
         "tasks/resources.py",
