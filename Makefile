@@ -16,7 +16,7 @@ flower: .venv/flower.stamp ## look at the queue in the browser, behind a passwor
 soak: .venv/dev.stamp ## 200 jobs and 60 kills, about 6 minutes; ARGS="--jobs 20 --kills 9" for fewer, "--rolling 4" for restarts
 	@exec $(BIN)/python -m tests.end_to_end.soak $(ARGS)
 
-hosts: .venv/dev.stamp ## four hosts and cut cables, about 8 minutes; needs root and iproute2; ARGS="--jobs 20 --cuts 1" for less
+hosts: .venv/dev.stamp ## four hosts and cut cables, about 4 minutes; needs root and iproute2; ARGS="--jobs 20 --cuts 1" for less
 	@exec $(BIN)/python -m tests.end_to_end.hosts $(ARGS)
 
 bench: .venv/dev.stamp ## speed against curl, Celery and Telegram's limits, about 20 minutes; ARGS="wire --rounds 3" for some
