@@ -116,11 +116,14 @@ async def open_result(
     manga = results.mangas[callback_data.place]
     if settings.ephemeral_menus:
         spot = await _for_one_alone(query, spot) or spot
+    if spot == spot_of(query):
+        await menus.leave(results.id)
     # The source may take longer than a press can wait for its answer.
     await answer.now(say("Opening …"))
     try:
         details = await sources.get(manga.source).details(manga.id)
     except SourceError as error:
+        await menus.come_back(results.id)
         editor.show_once(spot, Screen(not_opened(manga, error), keyboards.results(results, 0)))
         return
     # Some sources rate a title only where they find it.

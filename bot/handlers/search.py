@@ -80,6 +80,7 @@ async def unknown_command(message: Message) -> None:
 
 async def show_results(query: CallbackQuery, callback_data: ShowResults, menus: Menus, editor: Editor) -> None:
     menu = await open_menu(menus, callback_data.menu, Results, query)
+    await menus.come_back(menu.id)
     editor.show_once(spot_of(query), results_screen(menu, callback_data.page))
 
 
@@ -101,7 +102,9 @@ async def _search(
         async for source, mangas in answers:
             menu = _with_answer(menu, source.name, mangas, preferences)
             await menus.save(menu)
-            editor.show_once(Spot(sent.chat.id, sent.message_id), results_screen(menu, 0))
+            # Somebody may have opened a title in it before the slowest source had answered.
+            if not await menus.is_left(menu.id):
+                editor.show_once(Spot(sent.chat.id, sent.message_id), results_screen(menu, 0))
 
 
 def _with_answer(menu: Results, source: str, mangas: tuple[Manga, ...] | None, preferences: Preferences) -> Results:

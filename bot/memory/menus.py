@@ -5,6 +5,7 @@ Keys
     manhwa:bot:menus-of:<user>       set of ids of the person's menus; goes a month after the last one
     manhwa:bot:menu:<id>:picked      set of places of picked chapters; goes with the menu
     manhwa:bot:menu:<id>:range       while a range is picked: `first`, then the place of its first chapter; for an hour
+    manhwa:bot:menu:<id>:left        there while the message of results shows one of the titles instead
     manhwa:bot:menu-at:<chat>:<msg>  id of the picker a message shows, for answers to it
     manhwa:bot:picking:<chat>:<user> id of the picker the person opened last in that chat, for an hour
 """
@@ -137,7 +138,7 @@ class Menus:
     async def forget(self, user_id: int) -> None:
         """Remove every menu of the person."""
         ids = cast("set[str]", await self._redis.smembers(f"{KEY}s-of:{user_id}"))
-        keys = [f"{KEY}:{menu_id}{what}" for menu_id in ids for what in ("", ":picked", ":range")]
+        keys = [f"{KEY}:{menu_id}{what}" for menu_id in ids for what in ("", ":picked", ":range", ":left")]
         keys += [key async for key in self._redis.scan_iter(f"manhwa:bot:picking:*:{user_id}", count=1000)]
         await self._redis.delete(f"{KEY}s-of:{user_id}", *keys)
 
@@ -146,6 +147,18 @@ class Menus:
         text = cast("str | None", await self._redis.get(f"{KEY}:{menu_id}"))
         menu = remembered(ANY_MENU, text)
         return menu if isinstance(menu, kind) else None
+
+    async def leave(self, menu_id: str) -> None:
+        """Its message shows something else now."""
+        await self._redis.set(f"{KEY}:{menu_id}:left", "1", ex=KEEP_SECONDS)
+
+    async def come_back(self, menu_id: str) -> None:
+        """Its message shows it again."""
+        await self._redis.delete(f"{KEY}:{menu_id}:left")
+
+    async def is_left(self, menu_id: str) -> bool:
+        """Whether its message shows something else."""
+        return bool(await self._redis.exists(f"{KEY}:{menu_id}:left"))
 
     async def toggle(self, menu_id: str, place: int) -> bool:
         """Pick the chapter at that place, or drop it if it is picked; whether it is picked now."""

@@ -50,6 +50,25 @@ async def test_results_come_as_sources_answer_and_keep_their_places(mina: Person
     assert buttons(first)[0]["callback_data"] == buttons(both)[0]["callback_data"]
 
 
+async def test_a_title_that_was_opened_stays_when_another_source_answers(
+    mina: Person, junho: Person, two_sources: WebServer
+) -> None:
+    let_go = threading.Event()
+    late = found("Harbour at Dawn")
+    late.wait_for = let_go
+    answers(two_sources, "mangahere", late, found("Harbour at Dawn"))
+    answers(two_sources, "mangapill", found("Harbour Lights"))
+    details = as_json({"id": "harbour-lights", "title": "Harbour Lights", "chapters": []})
+    two_sources.on("/manga/mangapill/info?id=harbour-lights", details)
+    sent = await mina.sends("harbour")
+    await mina.presses("Harbour Lights", on=await mina.sees("Still asking: mangahere", after=sent))
+    card = await mina.sees_button("‹ Results")
+    let_go.set()
+    await junho.sees("2 titles", after=await junho.sends("harbour"))
+    await mina.presses("‹ Results", on=card)
+    assert len(buttons(await mina.sees("2 titles", after=sent))) == 2
+
+
 async def test_a_source_that_is_down_is_said_and_the_others_count(mina: Person, two_sources: WebServer) -> None:
     answers(two_sources, "mangahere", as_json({"message": "down"}, 500))
     answers(two_sources, "mangapill", found("Harbour Lights"))
