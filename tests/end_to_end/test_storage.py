@@ -14,6 +14,7 @@ from subprocess import Popen
 
 import httpx
 import pytest
+from celery import Celery
 from pydantic import SecretStr
 
 from bot.settings import BotSettings
@@ -234,10 +235,11 @@ async def test_nobody_waits_for_a_chapter_that_comes_to_another_disk(
 ) -> None:
     let_go = shelf.holds_back(2, 2)
     async with running_bot(hosts.bot):
-        with hosts.worker("one") as one:
+        with hosts.worker("one"), Celery("operator", broker=hosts.bot.broker_url) as operator:
             await mina.sends(shelf.command(1, 2))
             await mina.sees("pages 3/4")
-            one.terminate()  # it goes on with what it has, and takes no more
+            # It goes on with what it has, and takes no more.
+            await asyncio.to_thread(operator.control.cancel_consumer, "downloads", reply=True, limit=1, timeout=20)
             with hosts.worker("two"):
                 await junho.sends(shelf.command(2, 3))
                 await junho.sees("pages 3/4")
