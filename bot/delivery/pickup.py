@@ -68,7 +68,7 @@ class Pickup:
         return await self._canceller.end_if_unwanted(job.id, BY_API)
 
     async def fetched(self, job: Job) -> None:
-        """Somebody has come to the end of a file: where all of it was fetched, and nobody fetches now, it may go."""
+        """Somebody's fetch is over: where all of the file was fetched by now, and nobody fetches it any more, it may go."""
         size = sum(file.size for file in job.result.files) if job.result else 0
         if await self._fetches.has_all(job.id, size) and not await self._fetches.going_on(job.id):
             await self._release(job.id, Holder.API)

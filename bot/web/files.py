@@ -112,8 +112,10 @@ async def _send(asked: Asked, job: Job, file: ArchiveFile, *, counts: bool) -> w
         async with aclosing(_chunks(asked.rooms.storage, job.id, file, piece)) as chunks:
             sent = await _pour(chunks, asked.http, response)
         if counts:
-            await asked.rooms.fetches.note(job.id, piece.start, piece.start + sent)
-    if counts and sent == len(piece):
+            # What broke off never has the last byte, as nobody knows how much of it arrived.
+            reached = piece.stop if sent == len(piece) else min(piece.start + sent, file.size - 1)
+            await asked.rooms.fetches.note(job.id, piece.start, reached)
+    if counts:
         await asked.rooms.pickup.fetched(job)
     return response
 

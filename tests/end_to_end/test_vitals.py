@@ -3,6 +3,7 @@
 import os
 import re
 import signal
+from collections.abc import AsyncIterator
 from http import HTTPStatus
 from pathlib import Path
 
@@ -12,7 +13,7 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from bot.local.redis_server import is_live
 from bot.settings import BotSettings
-from tests.conftest import StartWorker, process, running_bot
+from tests.conftest import StartWorker, on_database, process, running_bot
 from tests.end_to_end.test_main_job import job_folders
 from tests.end_to_end.test_web_api import asked, ended
 from tests.person import Person, soon
@@ -33,10 +34,19 @@ async def sick(api: httpx.AsyncClient, sentence: str) -> dict[str, object]:
     return found
 
 
+@pytest.fixture
+async def lonely(bot_settings: BotSettings) -> AsyncIterator[httpx.AsyncClient]:
+    """A program that speaks to a bot whose queue no worker of other tests serves."""
+    settings = on_database(bot_settings, 2)
+    async with running_bot(settings) as address, httpx.AsyncClient(base_url=address, timeout=40.0) as client:
+        yield client
+
+
 async def test_health_tells_what_is_there_and_when_nobody_would_do_a_job(
-    api: httpx.AsyncClient, start_worker: StartWorker
+    lonely: httpx.AsyncClient, bot_settings: BotSettings, start_worker: StartWorker
 ) -> None:
-    with start_worker("alive") as worker:
+    api = lonely
+    with start_worker("alive", CELERY_BROKER_URL=on_database(bot_settings, 2).broker_url) as worker:
         while (await health_of(api))[0] != HTTPStatus.OK:
             pass
         status, told = await health_of(api)
