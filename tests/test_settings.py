@@ -36,6 +36,12 @@ def test_the_example_has_every_setting_with_its_default() -> None:
     assert load(FlowerSettings) == FlowerSettings(_env_file=None)
 
 
+def test_the_readme_names_every_setting() -> None:
+    readme = (ROOT / "README.md").read_text()
+    ours = {name.upper() for name in {**BotSettings.model_fields, **FlowerSettings.model_fields}}
+    assert sorted(name for name in ours if f"`{name}`" not in readme) == []
+
+
 def test_copying_the_example_sets_nothing() -> None:
     text = (ROOT / ".env.example").read_text()
     assert all(line.startswith("#") for line in text.splitlines() if line)
