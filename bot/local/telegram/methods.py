@@ -11,6 +11,7 @@ from bot.local.telegram.errors import ApiError, bad_request
 from bot.local.telegram.files import BY_PATH, Files, StoredFile
 from bot.local.telegram.limits import RateRules
 from bot.local.telegram.rules import DATA_BYTES, check_caption, check_keyboard, check_text
+from bot.local.telegram.webhook import Webhook
 from bot.local.telegram.world import BOT, GROUP, GROUP_CREATOR, SMALL_GROUP, TOPICS, World, dump
 
 ANSWER_SECONDS = 15.0
@@ -64,11 +65,13 @@ class Methods:
         """People who left a chat."""
         self.bot_came = asyncio.Event()
         """Set once a bot asks for updates."""
+        self.webhook = Webhook(world)
         self._poll: asyncio.Event | None = None
         self._table: Mapping[str, Callable[[Params], Awaitable[Any]]] = {
             "getme": self._get_me,
             "getupdates": self._get_updates,
-            "deletewebhook": self._done,
+            "setwebhook": self._set_webhook,
+            "deletewebhook": self._delete_webhook,
             "getwebhookinfo": self._webhook_info,
             "setmycommands": self._set_commands,
             "getmycommands": self._get_commands,
@@ -101,11 +104,26 @@ class Methods:
         me = {"can_join_groups": True, "can_read_all_group_messages": False, "supports_inline_queries": True}
         return {**dump(BOT), **me}
 
-    async def _done(self, _: Params) -> Any:
+    async def _set_webhook(self, params: Params) -> Any:
+        url = str(params.get("url") or "")
+        if not url:
+            return await self._delete_webhook(params)
+        allowed = params.get("allowed_updates")
+        secret, connections = str(params.get("secret_token") or ""), params.integer("max_connections", 0)
+        await self.webhook.set(url, secret, connections, None if allowed is None else list(allowed))
+        if self._poll:
+            self._poll.set()
+        self.bot_came.set()
+        return True
+
+    async def _delete_webhook(self, params: Params) -> Any:
+        await self.webhook.delete()
+        if params.flag("drop_pending_updates"):
+            self._world.updates.clear()
         return True
 
     async def _webhook_info(self, _: Params) -> Any:
-        return {"url": "", "has_custom_certificate": False, "pending_update_count": len(self._world.updates)}
+        return self.webhook.info()
 
     async def _set_commands(self, params: Params) -> Any:
         commands = list(params.get("commands") or [])
@@ -126,6 +144,9 @@ class Methods:
         return f"{scope['type']}{whose} {language}"
 
     async def _get_updates(self, params: Params) -> Any:
+        self._refuse_while_webhook(
+            "can't use getUpdates method while webhook is active; use deleteWebhook to delete the webhook first"
+        )
         if self._poll:
             self._poll.set()
         self._poll = ended = asyncio.Event()
@@ -141,10 +162,15 @@ class Methods:
             if waiting or left <= 0:
                 return waiting[: max(1, min(100, params.integer("limit", 100)))]
             await self._world.wait_for_update(min(left, 1.0))
+        self._refuse_while_webhook("terminated by setWebhook request")
         raise ApiError(
             409,
             "Conflict: terminated by other getUpdates request; make sure that only one bot instance is running",
         )
+
+    def _refuse_while_webhook(self, why: str) -> None:
+        if self.webhook.url:
+            raise ApiError(409, f"Conflict: {why}")
 
     async def _send_message(self, params: Params) -> Any:
         return await self._say(params, _text(str(params.get("text") or ""), params))

@@ -159,6 +159,7 @@ async def serve(
         yield StandIn(f"http://{host}:{bound}", world, methods, files, faults)
     finally:
         saving.cancel()
+        await methods.webhook.delete()
         await runner.cleanup()
         world.save()
         files.close()

@@ -140,6 +140,17 @@ class World:
     def tell_again(self, update: Update) -> None:
         """Queue an update a second time."""
         self.updates.append((time.time(), update))
+        self.stir()
+
+    def taken(self, update: Update) -> None:
+        """The bot has it: it waits no longer."""
+        first = next((place for place, (_, one) in enumerate(self.updates) if one is update), None)
+        if first is not None:
+            del self.updates[first]
+
+    def stir(self) -> None:
+        """Let who waits for updates look again."""
+        self._told.set()
 
     async def wait_for_update(self, seconds: float) -> None:
         """Return when an update was queued, or after so long."""
