@@ -15,7 +15,13 @@ from aiogram import Bot, Dispatcher
 from aiogram.client.default import DefaultBotProperties
 from aiogram.client.telegram import TelegramAPIServer
 from aiogram.enums import ParseMode
-from aiogram.exceptions import TelegramAPIError, TelegramNetworkError, TelegramServerError, TelegramUnauthorizedError
+from aiogram.exceptions import (
+    TelegramAPIError,
+    TelegramBadRequest,
+    TelegramNetworkError,
+    TelegramServerError,
+    TelegramUnauthorizedError,
+)
 from redis.exceptions import RedisError
 
 from bot.access import Access
@@ -33,22 +39,27 @@ from bot.delivery.pickup import Pickup
 from bot.delivery.watch import WatchTools
 from bot.editing import Editor
 from bot.handlers import routers
+from bot.intake import Intake
 from bot.memory.bans import Bans
 from bot.memory.boards import BoardMemory
+from bot.memory.edits import Edits
 from bot.memory.fetches import Fetches
 from bot.memory.found import Found
 from bot.memory.history import History
 from bot.memory.menus import Menus
 from bot.memory.preferences import Chosen
+from bot.memory.processes import Processes
 from bot.memory.shared import Shared
 from bot.memory.updates import Updates
 from bot.memory.watchers import Watchers
 from bot.meters import Meters
-from bot.middlewares import AnswerPresses, OnlyOnce, Polite, RightToLeft, WriteDown
+from bot.middlewares import AnswerPresses, OnlyOnce, OnlyOwnChats, Polite, RightToLeft, WriteDown
 from bot.pacing import Pacing
+from bot.process_lease import ProcessLease
 from bot.session import Session
 from bot.settings import BotSettings
 from bot.vitals import Doctor
+from bot.web import webhook
 from bot.web.door import Door
 from bot.web.files import MOST_FETCHES
 from bot.web.routes import Rooms
@@ -57,6 +68,7 @@ from tasks.dispatch import open_dispatch
 from tasks.jobs.presence import Presence
 from tasks.jobs.store import JobStore
 from tasks.resources import open_redis
+from tasks.settings import SettingsError
 from tasks.sources.registry import open_sources
 from tasks.storage import open_storage
 from tasks.supervisor import Supervisor
@@ -65,8 +77,8 @@ log = logging.getLogger(__name__)
 
 PATIENCE_SECONDS = 2.0
 """Between two tries to reach Redis or Telegram at the start."""
-LEFT_SECONDS = 60.0
-"""How often updates are looked for that came in and were left, because Redis was away for too long."""
+WEBHOOK_CONNECTIONS = 40
+"""At most so many updates are brought at a time."""
 LAST_WORDS_SECONDS = 3.0
 """Handlers that run when the bot is told to stop have so long to end."""
 STOP_SECONDS = 15.0
@@ -112,9 +124,9 @@ async def _serve_until(stop: asyncio.Event, settings: BotSettings) -> None:
 
 @asynccontextmanager
 async def open_app(settings: BotSettings) -> AsyncIterator[str]:
-    """The bot, polling for updates while the block lasts; the address of its web API.
+    """The bot, taking updates while the block lasts; the address of its web API.
 
-    Raises `WrongToken`, and `SettingsError` where that address is taken.
+    Raises `WrongToken`, and `SettingsError` where that address is taken or Telegram refuses the webhook.
     """
     with bound(settings) as taken:
         await _wait_for_redis(settings)
@@ -129,14 +141,14 @@ async def _open(settings: BotSettings, taken: socket.socket) -> AsyncIterator[st
         open_redis(settings.redis_url, retries=0) as quick,
         open_bot(settings) as bot,
     ):
-        pacing = Pacing(redis)
-        updates = Updates(redis)
-        bot.session.middleware(WriteDown(updates))
+        pacing, updates, lease = Pacing(redis), Updates(redis), ProcessLease(Processes(redis))
+        bot.session.middleware(WriteDown(updates, lease))
         bot.session.middleware(RightToLeft())
         bot.session.middleware(Polite(pacing))
+        bot.session.middleware(OnlyOwnChats(lease))
         meters = Meters()
         bot.session.middleware(meters)  # the innermost: each try counts
-        await _wait_for_telegram(bot)
+        await _wait_for_telegram(bot, settings)
         store, watchers, bans = JobStore(redis), Watchers(redis), Bans(redis)
         shared, history, chosen = Shared(redis), History(redis), Chosen(redis)
         async with open_sources(settings, redis) as sources, open_dispatch(settings, store) as dispatch:
@@ -144,10 +156,10 @@ async def _open(settings: BotSettings, taken: socket.socket) -> AsyncIterator[st
             links = Links(bot, watchers, fetches, settings)
             courier = Courier(bot, watchers, shared, storage, links, settings.telegram_api_local)
             try:
-                async with Background() as background, asyncio.TaskGroup() as group:
+                async with Background() as background, lease.held(), asyncio.TaskGroup() as group:
                     background.start(register_commands(bot, settings.admins))
                     background.start(storage.wait())
-                    boards = Boards(bot, BoardMemory(redis), store, watchers, pacing, background)
+                    boards = Boards(bot, BoardMemory(redis), store, watchers, pacing, lease)
                     tools = WatchTools(
                         bot,
                         store,
@@ -160,11 +172,11 @@ async def _open(settings: BotSettings, taken: socket.socket) -> AsyncIterator[st
                         Line(store),
                         has_others=len(sources.all()) > 1,
                     )
-                    follower = Follower(tools, store, background)
-                    canceller = Canceller(watchers, dispatch, follower)
+                    follower = Follower(tools, store, lease, background)
+                    canceller = Canceller(watchers, dispatch)
                     pickup = Pickup(dispatch, store, watchers, fetches, canceller)
                     found = Found(redis)
-                    only_once = OnlyOnce(updates)
+                    only_once = OnlyOnce(updates, lease)
                     dispatcher = _dispatcher(
                         only_once,
                         Acquaint(chosen),
@@ -178,18 +190,20 @@ async def _open(settings: BotSettings, taken: socket.socket) -> AsyncIterator[st
                         store=store,
                         watchers=watchers,
                         menus=Menus(redis),
-                        editor=Editor(bot, pacing, background),
-                        desk=Desk(dispatch, watchers, Copies(bot, shared, history), follower),
+                        editor=Editor(bot, pacing, Edits(redis), background),
+                        desk=Desk(dispatch, watchers, Copies(bot, shared, history)),
                         history=history,
                         canceller=canceller,
                     )
                     # Before the follower: a request that is handled anew has to meet its job as it was.
-                    await _handle_left(dispatcher, bot, updates, only_once)
-                    group.create_task(_handle_left_now_and_then(dispatcher, bot, updates, only_once))
+                    intake = Intake(dispatcher, bot, updates, only_once, lease)
+                    await intake.handle_left()
+                    group.create_task(intake.keep_handling_left())
                     group.create_task(follower.run())
                     group.create_task(pickup.run())
                     group.create_task(Supervisor(store, dispatch).run())
-                    group.create_task(_poll(dispatcher, bot))
+                    if not settings.webhook_url:
+                        group.create_task(_poll(dispatcher, bot))
                     rooms = Rooms(
                         settings,
                         Door(settings, quick),
@@ -205,12 +219,17 @@ async def _open(settings: BotSettings, taken: socket.socket) -> AsyncIterator[st
                     )
                     # All that is there now stays: looking through it for what may go takes a quarter of a second each time.
                     gc.freeze()
-                    async with open_web(rooms, taken) as address:
-                        yield address
-                    await _stop_polling(dispatcher)
+                    webhooks = [webhook.route(settings, bot, intake.take)] if settings.webhook_url else []
+                    async with open_web(rooms, taken, webhooks) as address:
+                        refused = await _set_webhook(bot, settings, dispatcher)
+                        if not refused:
+                            yield address
+                    await _stop_taking(dispatcher, intake)
                     group.create_task(_end_group())
             except* _Stopped:
                 log.info("the bot stops")
+        if refused:
+            raise SettingsError(f"WEBHOOK_URL is {settings.webhook_url!r}: Telegram says: {refused}")
 
 
 @asynccontextmanager
@@ -243,33 +262,35 @@ async def _poll(dispatcher: Dispatcher, bot: Bot) -> None:
     await dispatcher.start_polling(bot, handle_signals=False, close_bot_session=False)
 
 
-async def _handle_left(dispatcher: Dispatcher, bot: Bot, updates: Updates, only_once: OnlyOnce) -> None:
-    """Handle what came in and was left."""
-    left = await updates.begin_anew(only_once.in_hand)
-    if left:
-        log.info("%s updates were left in hand", len(left))
-    ends = await asyncio.gather(*(dispatcher.feed_update(bot, update) for update in left), return_exceptions=True)
-    for error in ends:
-        if isinstance(error, Exception):
-            log.error("an update that was left in hand failed", exc_info=error)
-
-
-async def _handle_left_now_and_then(dispatcher: Dispatcher, bot: Bot, updates: Updates, only_once: OnlyOnce) -> None:
-    while True:
-        await asyncio.sleep(LEFT_SECONDS)
-        with suppress(RedisError):
-            await _handle_left(dispatcher, bot, updates, only_once)
-
-
 async def _end_group() -> None:
     raise _Stopped
 
 
-async def _stop_polling(dispatcher: Dispatcher) -> None:
+async def _set_webhook(bot: Bot, settings: BotSettings, dispatcher: Dispatcher) -> str:
+    """Let Telegram bring updates here, if it is to; why it will not, empty = it does."""
+    while settings.webhook_url:
+        try:
+            await bot.set_webhook(
+                settings.webhook_url,
+                secret_token=settings.webhook_secret.get_secret_value(),
+                allowed_updates=dispatcher.resolve_used_update_types(),
+                max_connections=WEBHOOK_CONNECTIONS,
+            )
+        except TelegramBadRequest as error:
+            return error.message
+        except TelegramAPIError as error:
+            log.warning("waiting for Telegram: %s", error.message)
+            await asyncio.sleep(PATIENCE_SECONDS)
+        else:
+            break
+    return ""
+
+
+async def _stop_taking(dispatcher: Dispatcher, intake: Intake) -> None:
     with suppress(RuntimeError):  # not polling yet
         await dispatcher.stop_polling()
     # aiogram starts a task for each update and offers no way to wait for them but this set.
-    handling = dispatcher._handle_update_tasks  # noqa: SLF001
+    handling = dispatcher._handle_update_tasks | intake.handling  # noqa: SLF001
     if handling:
         await asyncio.wait(handling, timeout=LAST_WORDS_SECONDS)
 
@@ -287,12 +308,13 @@ async def _wait_for_redis(settings: BotSettings) -> None:
                 return
 
 
-async def _wait_for_telegram(bot: Bot) -> None:
+async def _wait_for_telegram(bot: Bot, settings: BotSettings) -> None:
     while True:
         try:
             me = await bot.me()
-            # Polling is refused while a webhook of an earlier life is set.
-            await bot.delete_webhook()
+            if not settings.webhook_url:
+                # Polling is refused while a webhook of an earlier life is set.
+                await bot.delete_webhook()
         except TelegramUnauthorizedError:
             raise WrongToken from None
         except (TelegramNetworkError, TelegramServerError) as error:

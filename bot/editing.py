@@ -12,6 +12,7 @@ from aiogram.types import InlineKeyboardMarkup, LinkPreviewOptions
 
 from bot.background import Background
 from bot.language import speaking, spoken
+from bot.memory.edits import Edits
 from bot.pacing import Pacing
 
 log = logging.getLogger(__name__)
@@ -25,7 +26,6 @@ class Spot(NamedTuple):
     receiver: int | None = None
 
 
-MOST_REMEMBERED = 1000
 Render = Callable[[], Awaitable["Screen"]]
 
 
@@ -68,16 +68,18 @@ async def edit(bot: Bot, spot: Spot, screen: Screen) -> None:
 
 
 class Editor:
-    """Edits menus as people press: a burst of presses becomes one edit of the state they led to."""
+    """Edits menus as people press: a burst of presses, of one process or of several, becomes one edit of the state they led to.
 
-    def __init__(self, bot: Bot, pacing: Pacing, background: Background) -> None:
+    What a message shows is remembered: Telegram takes an edit that changes nothing for an error.
+    """
+
+    def __init__(self, bot: Bot, pacing: Pacing, edits: Edits, background: Background) -> None:
         self._bot = bot
         self._pacing = pacing
+        self._edits = edits
         self._background = background
         self._waiting: dict[Spot, tuple[str, Render]] = {}
         self._busy: set[Spot] = set()
-        self._shown: dict[Spot, str] = {}
-        """Digests of what the latest messages show; Telegram takes an edit that changes nothing for an error."""
 
     def show(self, spot: Spot, render: Render) -> None:
         """Show what `render` returns when the chat's turn comes; takes the place of what was still waiting there."""
@@ -96,14 +98,14 @@ class Editor:
 
     async def _work_off(self, spot: Spot) -> None:
         try:
-            while spot in self._waiting:
+            while first := self._waiting.get(spot):
+                turn = await self._edits.begin(spot)
                 await self._pacing.slot(spot.receiver or spot.chat_id)
-                language, render = self._waiting.pop(spot)
+                language, render = latest = self._waiting.pop(spot)
+                if latest is not first:
+                    turn = await self._edits.begin(spot)
                 with speaking(language):
-                    screen = await render()
-                    if digest(screen) != self._shown.get(spot):
-                        await edit(self._bot, spot, screen)
-                self._note(spot, screen)
+                    await self._edit(spot, turn, render)
         except TelegramAPIError as error:
             # The message is gone or we may not touch it: the person who presses it again is told so by Telegram.
             log.info("message %s can't be edited: %s", spot, error)
@@ -111,8 +113,11 @@ class Editor:
             self._waiting.pop(spot, None)
             self._busy.discard(spot)
 
-    def _note(self, spot: Spot, screen: Screen) -> None:
-        self._shown.pop(spot, None)
-        self._shown[spot] = digest(screen)
-        if len(self._shown) > MOST_REMEMBERED:
-            del self._shown[next(iter(self._shown))]
+    async def _edit(self, spot: Spot, turn: int, render: Render) -> None:
+        last, shown = await self._edits.latest(spot)
+        if turn < last:
+            return  # another process was asked for something later
+        screen = await render()
+        if digest(screen) != shown:
+            await edit(self._bot, spot, screen)
+            await self._edits.note(spot, digest(screen))

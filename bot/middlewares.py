@@ -31,8 +31,10 @@ from redis.exceptions import RedisError
 
 from bot.delivery.outgoing import OutgoingFile
 from bot.language import is_right_to_left
+from bot.memory.processes import acting_as
 from bot.memory.updates import Updates
 from bot.pacing import SPACING_MS, Pacing
+from bot.process_lease import ProcessLease
 from tasks.logs import begin
 
 log = logging.getLogger(__name__)
@@ -43,42 +45,44 @@ Handler = Callable[[TelegramObject, dict[str, Any]], Awaitable[Any]]
 class WriteDown(BaseRequestMiddleware):
     """Writes updates down as they come in, before aiogram tells Telegram that they may be forgotten."""
 
-    def __init__(self, updates: Updates) -> None:
+    def __init__(self, updates: Updates, lease: ProcessLease) -> None:
         self._updates = updates
+        self._lease = lease
 
     async def __call__(
         self, make_request: NextRequestMiddlewareType[TelegramType], bot: Bot, method: TelegramMethod[TelegramType]
     ) -> Response[TelegramType]:
         answer = await make_request(bot, method)
         if isinstance(method, GetUpdates):
-            await self._updates.receive(cast("list[Update]", answer))
+            await self._updates.receive(self._lease.id, cast("list[Update]", answer))
         return answer
 
 
 class OnlyOnce(BaseMiddleware):
-    """Drops updates that were handled before, or are just being handled; notes the end of the others.
+    """Drops updates that were handled before, or are just being handled, here or elsewhere; notes the end of the others.
 
-    One that the bot is stopped or killed over is not noted: the next bot handles it once more.
+    One that the bot is stopped or killed over is not noted: another process, or the next, handles it once more.
     """
 
-    def __init__(self, updates: Updates) -> None:
+    def __init__(self, updates: Updates, lease: ProcessLease) -> None:
         self._updates = updates
-        self.in_hand: set[int] = set()
+        self._lease = lease
+        self.handling: set[int] = set()
         """Ids of updates whose handlers run."""
 
     async def __call__(self, handler: Handler, event: TelegramObject, data: dict[str, Any]) -> Any:
-        if not isinstance(event, Update) or event.update_id in self.in_hand:
+        if not isinstance(event, Update) or event.update_id in self.handling:
             return None
         chat = data.get("event_chat")
         begin(update=event.update_id, **({"chat": chat.id} if chat else {}))
-        self.in_hand.add(event.update_id)
+        self.handling.add(event.update_id)
         try:
-            if not await self._updates.is_open(event.update_id):
+            if not await self._updates.has_in_hand(self._lease.id, event.update_id):
                 return None
             result = await handler(event, data)
             await self._updates.done(event.update_id)
         finally:
-            self.in_hand.discard(event.update_id)
+            self.handling.discard(event.update_id)
         return result
 
 
@@ -183,6 +187,21 @@ class Polite(BaseRequestMiddleware):
             await self._pacing.slot(chat_id)
         else:
             await asyncio.sleep(seconds)
+
+
+class OnlyOwnChats(BaseRequestMiddleware):
+    """Lets a task that looks after a chat speak only while the chat is this process's: at each try, as close to the wire as
+    can be. Raises `TakenForDead` where it is not any more."""
+
+    def __init__(self, lease: ProcessLease) -> None:
+        self._lease = lease
+
+    async def __call__(
+        self, make_request: NextRequestMiddlewareType[TelegramType], bot: Bot, method: TelegramMethod[TelegramType]
+    ) -> Response[TelegramType]:
+        if process := acting_as.get():
+            await self._lease.confirm(process)
+        return await make_request(bot, method)
 
 
 def _may_repeat(method: TelegramMethod[Any], error: Exception) -> bool:

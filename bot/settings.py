@@ -3,9 +3,10 @@
 import re
 from functools import cache
 from ipaddress import ip_address
-from typing import Annotated
+from typing import Annotated, Self
+from urllib.parse import urlsplit
 
-from pydantic import AfterValidator, BeforeValidator, Field, SecretStr
+from pydantic import AfterValidator, BeforeValidator, Field, SecretStr, model_validator
 from pydantic_settings import NoDecode
 
 from tasks.settings import BaseUrl, TaskSettings, load, words
@@ -18,6 +19,10 @@ ENVELOPE = 1_000_000
 Ids = Annotated[tuple[int, ...], NoDecode, BeforeValidator(words)]
 """Telegram's ids of people (positive) and groups (negative), parted by spaces or commas."""
 
+WEBHOOK_SECRET = re.compile(r"[A-Za-z0-9_-]{1,256}")
+WEBHOOK_PATH = re.compile(r"[A-Za-z0-9/._~-]*")
+OURS = ("/api/", "/files/", "/metrics")
+"""Beginnings of paths where something else is."""
 NO_LIMIT = 10**15
 """Bytes that no archive has."""
 TOKEN = re.compile(r"[\x21-\x7e]{1,256}")
@@ -27,6 +32,19 @@ def _token(secret: SecretStr) -> SecretStr:
     if secret.get_secret_value() and not TOKEN.fullmatch(secret.get_secret_value()):
         raise ValueError("has to be 1 to 256 letters, digits or signs of ASCII, without spaces")
     return secret
+
+
+def _webhook_secret(secret: SecretStr) -> SecretStr:
+    if secret.get_secret_value() and not WEBHOOK_SECRET.fullmatch(secret.get_secret_value()):
+        raise ValueError("has to be 1 to 256 of A-Z, a-z, 0-9, _ and -")
+    return secret
+
+
+def _webhook_url(value: str) -> str:
+    path = urlsplit(value).path
+    if not WEBHOOK_PATH.fullmatch(path) or f"{path}/".startswith(OURS):
+        raise ValueError(f"has to have a path of plain letters, such as /telegram, and none below {', '.join(OURS)}")
+    return value
 
 
 def _host(value: str) -> str:
@@ -53,6 +71,17 @@ class BotSettings(TaskSettings):
     api_token: Annotated[SecretStr, AfterValidator(_token)] = SecretStr("")
     api_rate_limit: int = Field(default=120, ge=1)
     public_url: BaseUrl = ""
+    webhook_url: Annotated[BaseUrl, AfterValidator(_webhook_url)] = ""
+    webhook_secret: Annotated[SecretStr, AfterValidator(_webhook_secret)] = SecretStr("")
+
+    @model_validator(mode="after")
+    def _secret_for_webhook(self) -> Self:
+        if self.webhook_url and not self.webhook_secret.get_secret_value():
+            raise ValueError(
+                "WEBHOOK_SECRET is empty, but WEBHOOK_URL is set: "
+                "choose a secret of 1 to 256 of A-Z, a-z, 0-9, _ and - that only Telegram is told"
+            )
+        return self
 
     @property
     def upload_limit(self) -> int:

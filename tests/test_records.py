@@ -140,7 +140,7 @@ async def test_what_the_bot_of_any_release_remembered_is_read(redis: Redis, rele
     assert await BoardMemory(redis).get((GROUP, 2)) == Board(language="ko", message_id=80, shown="cd34")
     assert (await Chosen(redis).of(42)).format is ArchiveFormat.EPUB
     assert await Found(redis).get("mangapill", "harbour") == results.mangas
-    assert [one.update_id for one in await Updates(redis).begin_anew(())] == [900]
+    assert [one.update_id for one in await Updates(redis).begin_anew("one", ())] == [900]
 
 
 @pytest.mark.parametrize(
@@ -181,8 +181,8 @@ async def test_what_can_not_be_read_counts_as_not_there(redis: Redis) -> None:
     assert await Shared(redis).title("cecf7bf20966cfbd51ac935c") is None
     chosen = await Chosen(redis).of(42)
     assert (chosen.format, chosen.quality) == (None, Quality.WEBP)
-    assert [one.update_id for one in await Updates(redis).begin_anew(())] == [900]
-    assert [one.update_id for one in await Updates(redis).begin_anew(())] == [900]
+    assert [one.update_id for one in await Updates(redis).begin_anew("one", ())] == [900]
+    assert [one.update_id for one in await Updates(redis).begin_anew("one", ())] == [900]
     assert await redis.hkeys("manhwa:bot:inbox") == ["900"]
 
 

@@ -99,6 +99,9 @@ def test_the_environment_goes_before_the_file(monkeypatch: pytest.MonkeyPatch) -
         ("STORAGE_URL", "s3://bucket/../other", "s3://bucket"),
         ("AWS_ENDPOINT_URL", "minio:9000", "https://"),
         ("TASK_SOFT_TIME_LIMIT", "1800", "less than TASK_TIME_LIMIT (1800)"),
+        ("WEBHOOK_URL", "bot.example.org/telegram", "https://"),
+        ("WEBHOOK_URL", "https://bot.example.org/{token}", "plain letters"),
+        ("WEBHOOK_URL", "https://bot.example.org/api/telegram", "none below /api/"),
     ],
 )
 def test_a_wrong_value_gets_one_line_that_names_it(name: str, value: str, allowed: str) -> None:
@@ -127,6 +130,7 @@ def test_a_wrong_value_gets_one_line_that_names_it(name: str, value: str, allowe
         "MANGADEX_PASSWORD=hunter2",
         "STORAGE_URL=s3://key:hunter2@bucket",
         "STORAGE_URL=s3://bucket\nAWS_SECRET_ACCESS_KEY=hunter2",
+        "WEBHOOK_SECRET=hunter2!",
     ],
 )
 def test_a_wrong_value_does_not_tell_its_password(line: str) -> None:
@@ -134,6 +138,16 @@ def test_a_wrong_value_does_not_tell_its_password(line: str) -> None:
     with pytest.raises(SettingsError) as caught:
         load(BotSettings)
     assert "hunter2" not in str(caught.value)
+
+
+def test_a_webhook_needs_a_secret() -> None:
+    env_file("WEBHOOK_URL=https://bot.example.org/telegram")
+    with pytest.raises(
+        SettingsError, match=r"^WEBHOOK_SECRET is empty, but WEBHOOK_URL is set: [^\n]*A-Z, a-z, 0-9[^\n]*$"
+    ):
+        load(BotSettings)
+    env_file("WEBHOOK_URL=https://bot.example.org/telegram\nWEBHOOK_SECRET=a-b_C9")
+    assert load(BotSettings).webhook_secret.get_secret_value() == "a-b_C9"
 
 
 def test_empty_switches_mangadex_off_and_any_other_setting_to_its_default(monkeypatch: pytest.MonkeyPatch) -> None:

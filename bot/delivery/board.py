@@ -5,6 +5,8 @@ Telegram lets a bot say and edit about twenty things a minute in a group, all to
 
 import asyncio
 import logging
+from collections import defaultdict
+from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
 
@@ -12,14 +14,15 @@ from aiogram import Bot
 from aiogram.exceptions import TelegramAPIError, TelegramBadRequest
 from redis.exceptions import RedisError
 
-from bot.background import Background
 from bot.delivery import status_message
 from bot.delivery.trouble import Trouble, trouble
 from bot.editing import Screen, Spot, digest, edit
 from bot.language import speaking
 from bot.memory.boards import Board, BoardMemory, Place
+from bot.memory.processes import TakenForDead
 from bot.memory.watchers import Watcher, Watchers
 from bot.pacing import Pacing
+from bot.process_lease import ProcessLease
 from tasks.jobs.job import Job
 from tasks.jobs.store import JobStore
 from tasks.logs import begin
@@ -41,8 +44,8 @@ class Boards:
     _store: JobStore
     _watchers: Watchers
     _pacing: Pacing
-    _background: Background
-    _kept: set[Place] = field(default_factory=set)
+    _lease: ProcessLease
+    _kept: dict[Place, asyncio.Task[None]] = field(default_factory=dict)
 
     async def covers(self, watcher: Watcher) -> bool:
         """Whether the watcher's progress is told by a board, which is begun if one is needed."""
@@ -53,18 +56,20 @@ class Boards:
             if len(await self._running(place)) < FROM:
                 return False
             await self._memory.begin(place, watcher.language)
-        self._take_up(place)
+        self.take_up(place)
         return True
 
-    async def take_up_all(self) -> None:
-        """Keep every board there is: of one that the last bot left nobody may wait any more."""
+    async def places(self) -> Mapping[int, list[Place]]:
+        """Every board there is, by chats: where the last bot left one nobody may wait any more."""
+        boards: defaultdict[int, list[Place]] = defaultdict(list)
         for place in await self._memory.all():
-            self._take_up(place)
+            boards[place[0]].append(place)
+        return boards
 
-    def _take_up(self, place: Place) -> None:
-        if place not in self._kept:
-            self._kept.add(place)
-            self._background.start(self._keep(place))
+    def take_up(self, place: Place) -> None:
+        """Keep that board, whose chat is this process's."""
+        if place not in self._kept or self._kept[place].cancelling():
+            self._kept[place] = self._lease.start(self._keep(place))
 
     async def _running(self, place: Place) -> list[tuple[Job, Watcher]]:
         waiting = [one for one in await self._watchers.in_chat(place[0]) if one.thread_id == place[1]]
@@ -83,8 +88,11 @@ class Boards:
                 except TelegramAPIError as error:
                     await self._meet(place, board, error)
                 await asyncio.sleep(LOOK_SECONDS)
+        except TakenForDead:
+            log.info("the board of chat %s: another process goes on with it", place[0])
         finally:
-            self._kept.discard(place)
+            if self._kept.get(place) is asyncio.current_task():
+                del self._kept[place]
 
     async def _bring_up_to_date(self, place: Place, board: Board) -> None:
         running = await self._running(place)

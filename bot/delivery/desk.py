@@ -4,7 +4,6 @@ from enum import Enum, auto
 
 from bot.callers import Caller
 from bot.delivery.copies import Copies, SentJustNow
-from bot.delivery.follower import Follower
 from bot.destination import Destination
 from bot.language import spoken
 from bot.memory.watchers import Watcher, Watchers
@@ -26,13 +25,12 @@ class Taken(Enum):
 
 
 class Desk:
-    """Takes download requests: a job on the queue, a watcher for the chat, and the follower told of it."""
+    """Takes download requests: a job on the queue, and a watcher for the chat, which a process's follower hears of."""
 
-    def __init__(self, dispatch: Dispatch, watchers: Watchers, copies: Copies, follower: Follower) -> None:
+    def __init__(self, dispatch: Dispatch, watchers: Watchers, copies: Copies) -> None:
         self._dispatch = dispatch
         self._watchers = watchers
         self._copies = copies
-        self._follower = follower
 
     async def take(self, request: DownloadRequest, to: Destination, caller: Caller) -> Taken:
         """Send what Telegram has, or start or join the job. Raises `RequestError`, and what `Copies.send` does."""
@@ -49,30 +47,25 @@ class Desk:
             user_name=caller.name,
             language=spoken(),
         )
-        added = await self._watchers.add(watcher)
-        self._follower.follow(watcher.key)
-        if added:
+        if await self._watchers.add(watcher):
             return Taken.STARTED
         return Taken.JOINED if await self.join(watcher, caller) else Taken.ALREADY
 
     async def join(self, watcher: Watcher, caller: Caller) -> bool:
         """Let the caller wait for it as well; False if they do already, or it is over."""
-        joined = await self._watchers.join(watcher, caller.id, caller.name)
-        self._follower.wake(watcher.job_id)
-        return joined
+        return await self._watchers.join(watcher, caller.id, caller.name)
 
 
 class Canceller:
     """Takes a chat's interest in a job back; the job itself ends when nobody else waits for it."""
 
-    def __init__(self, watchers: Watchers, dispatch: Dispatch, follower: Follower) -> None:
+    def __init__(self, watchers: Watchers, dispatch: Dispatch) -> None:
         self._watchers = watchers
         self._dispatch = dispatch
-        self._follower = follower
 
     async def cancel(self, watcher: Watcher, by: str) -> None:
         """Cancel it for the watcher's chat, whoever waits there; `by` is the name of who did."""
-        await self._watchers.update(watcher, cancelled_by=by)
+        await self._watchers.cancel(watcher, by)
         await self.end_if_unwanted(watcher.job_id, by)
 
     async def leave(self, watcher: Watcher, caller: Caller) -> bool:
@@ -86,6 +79,4 @@ class Canceller:
         """Cancel the job if nobody waits for it any more; whether it ended by that."""
         waiting = [other for other in await self._watchers.at_job(job_id) if not other.cancelled_by]
         wanted = waiting or await self._watchers.is_held(job_id)
-        ended = not wanted and await self._dispatch.cancel(job_id, by)
-        self._follower.wake(job_id)
-        return ended
+        return not wanted and await self._dispatch.cancel(job_id, by)

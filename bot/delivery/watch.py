@@ -109,19 +109,19 @@ class Watch:
         self._clock = None
         self._look_in_turn()
 
-    async def run(self) -> str | None:
-        """Follow until there is nothing more to tell; the key of the watcher that goes on in its place, if one does.
+    async def run(self) -> None:
+        """Follow until there is nothing more to tell here.
 
-        Raises redis errors; running it again goes on where it stopped.
+        Raises redis errors; running it again goes on where it stopped. Raises `TakenForDead`.
         """
         try:
-            return await self._follow()
+            await self._follow()
         finally:
             if self._clock:
                 self._clock.cancel()
                 self._clock = None
 
-    async def _follow(self) -> str | None:
+    async def _follow(self) -> None:
         while watcher := await self._watcher():
             job = await self._job(watcher)
             self._seen = None
@@ -131,19 +131,16 @@ class Watch:
             if job is None:
                 log.warning("the job's record is gone")
                 await self._tools.watchers.remove(watcher)
-                return None
+                return
             with speaking(watcher.language):
                 try:
                     if isinstance(job, OtherVersion):
                         await self._refuse(watcher, job)
-                        return None
-                    followed_by = await self._tell(watcher, job)
+                        return
+                    await self._tell(watcher, job)
                 except TelegramAPIError as error:
                     log.warning("Telegram refused: %s", error)
-                    followed_by = await self._meet(watcher, error)
-            if followed_by:
-                return followed_by
-        return None
+                    await self._meet(watcher, error)
 
     async def _watcher(self) -> Watcher | None:
         """The watcher as it is now; of one that this release can't read, what its key says."""
@@ -165,8 +162,8 @@ class Watch:
         await self._give_up(watcher)
         log.error("a record was refused: %s", error)
 
-    async def _tell(self, watcher: Watcher, job: Job) -> str | None:
-        """Bring the chat up to date; the key of the watcher that goes on, if one does."""
+    async def _tell(self, watcher: Watcher, job: Job) -> None:
+        """Bring the chat up to date."""
         if watcher.cancelled_by:
             await self._end(watcher, status_message.cancelled(job, watcher.cancelled_by))
         elif job.state.is_open:
@@ -179,10 +176,9 @@ class Watch:
         elif job.state is JobState.FAILED:
             await self._end(watcher, self._offering(status_message.failed_by_record(job), job))
         else:
-            return await self._start_over(watcher, job)
-        return None
+            await self._start_over(watcher, job)
 
-    async def _meet(self, watcher: Watcher, error: TelegramAPIError) -> str | None:
+    async def _meet(self, watcher: Watcher, error: TelegramAPIError) -> None:
         """Do what this trouble calls for, so that the next turn of the loop can go well."""
         watcher = await self._fresh(watcher)
         match trouble(error):
@@ -191,30 +187,28 @@ class Watch:
             case Trouble.MESSAGE_LOST:
                 await self._tools.watchers.update(watcher, message_id=None, shown="")
             case Trouble.UPGRADED if isinstance(error, TelegramMigrateToChat):
-                return await self._move(watcher, error.migrate_to_chat_id, redirected=False)
+                await self._move(watcher, error.migrate_to_chat_id, redirected=False)
             case Trouble.NO_TOPIC if watcher.thread_id is not None:
                 # Without a topic it goes to the general one.
                 await self._tools.watchers.update(watcher, thread_id=None, asked_in=None)
             case Trouble.NO_TOPIC | Trouble.NO_RIGHT if watcher.chat_id != watcher.user_id:
                 with suppress(TelegramAPIError):
                     await self._show(watcher, status_message.goes_private(watcher.job_id))
-                return await self._move(watcher, watcher.user_id, redirected=True)
+                await self._move(watcher, watcher.user_id, redirected=True)
             case _:
                 await self._give_up(watcher)
-        return None
 
-    async def _move(self, watcher: Watcher, chat_id: int, *, redirected: bool) -> str:
+    async def _move(self, watcher: Watcher, chat_id: int, *, redirected: bool) -> None:
         """Go on in another chat, with a status message of its own. The job has one watcher more for a moment."""
         here: dict[str, object] = {"thread_id": None, "asked_in": None, "message_id": None, "shown": ""}
         if redirected:
             here |= {"redirected": True, "joined": {watcher.user_id: watcher.user_name}}
-        return await self._hand_on(watcher, watcher.model_copy(update={"chat_id": chat_id, **here}))
+        await self._hand_on(watcher, watcher.model_copy(update={"chat_id": chat_id, **here}))
 
-    async def _hand_on(self, watcher: Watcher, successor: Watcher) -> str:
+    async def _hand_on(self, watcher: Watcher, successor: Watcher) -> None:
         # In this order: a bot that is killed in between does it once more, and nobody is forgotten.
         await self._tools.watchers.add(successor)
         await self._tools.watchers.remove(watcher)
-        return successor.key
 
     async def _fresh(self, watcher: Watcher) -> Watcher:
         """The watcher as it is now: others write to it while we wait."""
@@ -365,14 +359,14 @@ class Watch:
         if await self._tools.watchers.remove(watcher):
             await self._tools.let_go(watcher.job_id)
 
-    async def _start_over(self, watcher: Watcher, job: Job) -> str | None:
+    async def _start_over(self, watcher: Watcher, job: Job) -> None:
         """The job ended for somebody else just as this watcher joined it: ask for the same once more."""
         try:
             submitted = await self._tools.dispatch.submit(job.request, watcher.requester)
         except RequestError as error:
             await self._end(watcher, status_message.failed(job, sentence(error.code, error.detail)))
-            return None
-        return await self._hand_on(watcher, watcher.model_copy(update={"job_id": submitted.job_id, "shown": ""}))
+        else:
+            await self._hand_on(watcher, watcher.model_copy(update={"job_id": submitted.job_id, "shown": ""}))
 
 
 def _for(watcher: Watcher, screen: Screen) -> Screen:

@@ -1,23 +1,27 @@
 """Which updates of Telegram came in, and which of them are not handled yet.
 
-Telegram forgets an update once the next ones are asked for, which is before its handler is done: it is written down first.
+Telegram forgets an update once the next ones are asked for, or a webhook has answered, which is before its handler is done:
+it is written down first.
 
 Keys
     manhwa:bot:update:<id>    there for a day: this update came in
     manhwa:bot:inbox          hash: JSON of each update whose handling has not come to its end, by id
+    manhwa:bot:inbox:with     hash: id of the process that has it in hand, by id
     manhwa:bot:inbox:tries    hash: how often it was begun anew, by id
 """
 
-from collections.abc import Container, Iterable
+from collections.abc import Iterable
 from typing import cast
 
 from aiogram.types import Update
 from pydantic import TypeAdapter
 from redis.asyncio import Redis
 
+from bot.memory.processes import PROCESSES, TakenForDead
 from bot.memory.reading import remembered
 
 INBOX = "manhwa:bot:inbox"
+WITH = f"{INBOX}:with"
 TRIES = f"{INBOX}:tries"
 MOST_TRIES = 3
 """An update that was begun so often is not touched again: bots may have died over it."""
@@ -25,46 +29,79 @@ ONE_DAY = 24 * 3600
 """Telegram gives up delivering an update after that."""
 UPDATE = TypeAdapter(Update)
 RECEIVE = """
-for n = 2, #ARGV, 2 do
+if redis.call('HEXISTS', KEYS[3], ARGV[2]) == 0 then return end
+local ours = {}
+for n = 3, #ARGV, 2 do
   if redis.call('SET', 'manhwa:bot:update:' .. ARGV[n], '1', 'NX', 'EX', ARGV[1]) then
     redis.call('HSET', KEYS[1], ARGV[n], ARGV[n + 1])
+    redis.call('HSET', KEYS[2], ARGV[n], ARGV[2])
+  end
+  if redis.call('HGET', KEYS[2], ARGV[n]) == ARGV[2] then ours[#ours + 1] = ARGV[n] end
+end
+return ours
+"""
+BEGIN_ANEW = """
+local in_hand, left = {}, {}
+for n = 3, #ARGV do in_hand[ARGV[n]] = true end
+for _, id in ipairs(redis.call('HKEYS', KEYS[1])) do
+  local with = redis.call('HGET', KEYS[2], id)
+  local lives = with and redis.call('HEXISTS', KEYS[4], with) == 1
+  if not lives or (with == ARGV[1] and not in_hand[id]) then
+    if redis.call('HINCRBY', KEYS[3], id, 1) > tonumber(ARGV[2]) then
+      for n = 1, 3 do redis.call('HDEL', KEYS[n], id) end
+    else
+      redis.call('HSET', KEYS[2], id, ARGV[1])
+      left[#left + 1] = id
+      left[#left + 1] = redis.call('HGET', KEYS[1], id)
+    end
   end
 end
+return left
 """
 
 
 class Updates:
-    """Keeps updates over restarts of the bot, and tells those that come a second time."""
+    """Keeps updates over restarts of the bot, and gives each to one process. `process` is the caller's id among them."""
 
     def __init__(self, redis: Redis) -> None:
         self._redis = redis
         self._receive = redis.register_script(RECEIVE)
+        self._begin_anew = redis.register_script(BEGIN_ANEW)
 
-    async def receive(self, updates: Iterable[Update]) -> None:
-        """Write down what came in; what came before is passed over."""
+    async def receive(self, process: str, updates: Iterable[Update]) -> set[int]:
+        """Write down what came in; what came before is passed over. Ids of those which that process has in hand now.
+
+        Raises `TakenForDead`; nothing is written then.
+        """
         written = [word for update in updates for word in (str(update.update_id), _text(update))]
-        if written:
-            await self._receive(keys=[INBOX], args=[ONE_DAY, *written])
+        if not written:
+            return set()
+        ours = await self._receive(keys=[INBOX, WITH, PROCESSES], args=[ONE_DAY, process, *written])
+        if ours is None:
+            raise TakenForDead
+        return {int(one) for one in ours}
 
-    async def is_open(self, update_id: int) -> bool:
-        """Whether it came in and is not handled yet."""
-        return bool(await self._redis.hexists(INBOX, str(update_id)))
+    async def has_in_hand(self, process: str, update_id: int) -> bool:
+        """Whether it is not handled yet, and that process is to do it."""
+        return bool(await self._redis.hget(WITH, str(update_id)) == process)
 
     async def done(self, update_id: int) -> None:
         """Its handling has come to its end."""
         async with self._redis.pipeline(transaction=True) as pipeline:
-            pipeline.hdel(INBOX, str(update_id))
-            pipeline.hdel(TRIES, str(update_id))
+            for key in (INBOX, WITH, TRIES):
+                pipeline.hdel(key, str(update_id))
             await pipeline.execute()
 
-    async def begin_anew(self, in_hand: Container[int]) -> list[Update]:
-        """What is open and not in hand, oldest first: left by a bot that died, or by a Redis that was away for long."""
-        inbox = cast("dict[str, str]", await self._redis.hgetall(INBOX))
+    async def begin_anew(self, process: str, handling: Iterable[int]) -> list[Update]:
+        """What was left, oldest first: by a process that died, or by this one, which is only `handling` these.
+
+        All of it is in that process's hand now.
+        """
+        arguments: list[str | int] = [process, MOST_TRIES, *handling]
+        left = cast("list[str]", await self._begin_anew(keys=[INBOX, WITH, TRIES, PROCESSES], args=arguments))
         found = []
-        for update_id in sorted((one for one in inbox if int(one) not in in_hand), key=int):
-            if await self._redis.hincrby(TRIES, update_id, 1) > MOST_TRIES:
-                await self.done(int(update_id))
-            elif update := remembered(UPDATE, inbox[update_id]):
+        for update_id, text in sorted(zip(left[::2], left[1::2], strict=True), key=lambda pair: int(pair[0])):
+            if update := remembered(UPDATE, text):
                 found.append(update)
             else:
                 await self.done(int(update_id))

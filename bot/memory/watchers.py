@@ -8,6 +8,8 @@ Keys
     manhwa:bot:watchers-in:<chat>      set of jobs that a chat waits for
     manhwa:bot:watchers:released       set of jobs that nobody waits for any more and that are to be let go of
     manhwa:bot:watchers:held           zset of `<job>:<holder>` by the time until which it is kept
+
+What any process may change is told in the stream of the jobs' events, for the process that looks after the chat.
 """
 
 import time
@@ -19,29 +21,39 @@ from pydantic import Field, ValidationError, field_validator
 from redis.asyncio import Redis
 
 from bot.destination import Destination
+from bot.memory.processes import CHATS, TakenForDead, acting_as
 from tasks.jobs.job import VERSION, is_readable
+from tasks.jobs.store import EVENTS
 from tasks.models import Value
 
 KEY = "manhwa:bot:watcher"
 NOTHING = "\0"
 """What stands in a hash for None; nobody is called that."""
 WITH = "with:"
-ADD = """
+TELL = """
+local function tell(stream, job, watcher)
+  redis.call('XADD', stream, 'MAXLEN', '~', 10000, '*', 'job', job, 'watcher', watcher)
+end
+"""
+ADD = f"""{TELL}
 if redis.call('SADD', KEYS[1], ARGV[1]) == 0 then return 0 end
 redis.call('HSET', KEYS[2], unpack(ARGV, 5))
 redis.call('ZADD', KEYS[3], ARGV[2], ARGV[1])
 redis.call('SADD', KEYS[4], ARGV[3])
 redis.call('SADD', KEYS[5], ARGV[4])
+tell(KEYS[6], ARGV[4], ARGV[1])
 return 1
 """
-JOIN = """
+JOIN = f"""{TELL}
 if redis.call('SISMEMBER', KEYS[1], ARGV[1]) == 0 or redis.call('HGET', KEYS[2], 'cancelled_by') ~= '' then return 0 end
 redis.call('ZADD', KEYS[3], ARGV[2], ARGV[1])
+tell(KEYS[4], ARGV[5], ARGV[1])
 return redis.call('HSETNX', KEYS[2], ARGV[3], ARGV[4])
 """
-LEAVE = """
+LEAVE = f"""{TELL}
 if redis.call('HDEL', KEYS[2], ARGV[2]) == 0 then return 0 end
 redis.call('ZREM', KEYS[3], ARGV[1])
+tell(KEYS[4], ARGV[4], ARGV[1])
 for _, name in ipairs(redis.call('HKEYS', KEYS[2])) do
   if string.sub(name, 1, 5) == 'with:' then
     if redis.call('HGET', KEYS[2], 'user_id') == string.sub(ARGV[2], 6) then
@@ -53,8 +65,15 @@ end
 if redis.call('SISMEMBER', KEYS[1], ARGV[1]) == 1 then redis.call('HSET', KEYS[2], 'cancelled_by', ARGV[3]) end
 return 1
 """
+CANCEL = f"""{TELL}
+if redis.call('SISMEMBER', KEYS[1], ARGV[1]) == 0 then return end
+redis.call('HSET', KEYS[2], 'cancelled_by', ARGV[2])
+tell(KEYS[3], ARGV[3], ARGV[1])
+"""
 UPDATE = """
-if redis.call('SISMEMBER', KEYS[1], ARGV[1]) == 1 then redis.call('HSET', KEYS[2], unpack(ARGV, 2)) end
+if ARGV[3] ~= '' and redis.call('HGET', KEYS[3], ARGV[2]) ~= ARGV[3] then return 0 end
+if redis.call('SISMEMBER', KEYS[1], ARGV[1]) == 1 then redis.call('HSET', KEYS[2], unpack(ARGV, 4)) end
+return 1
 """
 REMOVE = """
 local was_there = redis.call('SREM', KEYS[1], ARGV[1])
@@ -155,6 +174,7 @@ class Watchers:
         self._add = redis.register_script(ADD)
         self._join = redis.register_script(JOIN)
         self._leave = redis.register_script(LEAVE)
+        self._cancel = redis.register_script(CANCEL)
         self._update = redis.register_script(UPDATE)
         self._remove = redis.register_script(REMOVE)
         self._hold = redis.register_script(HOLD)
@@ -166,20 +186,26 @@ class Watchers:
         everything = _fields(watcher) | {f"{WITH}{user_id}": name for user_id, name in joined.items()}
         fields: list[Any] = [word for pair in everything.items() for word in pair]
         args: list[Any] = [watcher.key, time.time(), watcher.chat_id, watcher.job_id, *fields]
-        return bool(await self._add(keys=_keys(watcher), args=args))
+        return bool(await self._add(keys=[*_keys(watcher), EVENTS], args=args))
 
     async def join(self, watcher: Watcher, user_id: int, name: str) -> bool:
         """Note that somebody else waits there as well; False if they do already, or it is over."""
-        keys = [f"{KEY}s", f"{KEY}:{watcher.key}", f"{KEY}s-of:{user_id}"]
-        return bool(await self._join(keys=keys, args=[watcher.key, time.time(), f"{WITH}{user_id}", name]))
+        keys = [f"{KEY}s", f"{KEY}:{watcher.key}", f"{KEY}s-of:{user_id}", EVENTS]
+        args: list[Any] = [watcher.key, time.time(), f"{WITH}{user_id}", name, watcher.job_id]
+        return bool(await self._join(keys=keys, args=args))
 
     async def leave(self, watcher: Watcher, user_id: int, name: str) -> bool:
         """One of those who wait there does not any more; False if they did not before.
 
         Where they asked first, one who joined takes their place; where nobody is left, it is cancelled for the chat.
         """
-        keys = [f"{KEY}s", f"{KEY}:{watcher.key}", f"{KEY}s-of:{user_id}"]
-        return bool(await self._leave(keys=keys, args=[watcher.key, f"{WITH}{user_id}", name]))
+        keys = [f"{KEY}s", f"{KEY}:{watcher.key}", f"{KEY}s-of:{user_id}", EVENTS]
+        return bool(await self._leave(keys=keys, args=[watcher.key, f"{WITH}{user_id}", name, watcher.job_id]))
+
+    async def cancel(self, watcher: Watcher, by: str) -> None:
+        """Nobody waits there any more, says who is called that. One that was removed meanwhile stays removed."""
+        keys = [f"{KEY}s", f"{KEY}:{watcher.key}", EVENTS]
+        await self._cancel(keys=keys, args=[watcher.key, by, watcher.job_id])
 
     async def get(self, key: str) -> Watcher | None:
         """The watcher of that key, as it is now; None if there is none, or none that this release can read."""
@@ -218,11 +244,16 @@ class Watchers:
         return [watcher for watcher in found if watcher]
 
     async def update(self, watcher: Watcher, **fields: object) -> Watcher:
-        """Write the given fields; the watcher with them. One that was removed meanwhile stays removed."""
+        """Write the given fields; the watcher with them. One that was removed meanwhile stays removed.
+
+        Raises `TakenForDead` where it is not this task's to look after the chat any more; nothing is written then.
+        """
         changed = watcher.model_copy(update=fields)
         values = _fields(changed)
         words = [word for name in fields for word in (name, values[name])]
-        await self._update(keys=[f"{KEY}s", f"{KEY}:{watcher.key}"], args=[watcher.key, *words])
+        keys = [f"{KEY}s", f"{KEY}:{watcher.key}", CHATS]
+        if not await self._update(keys=keys, args=[watcher.key, watcher.chat_id, acting_as.get(), *words]):
+            raise TakenForDead
         return changed
 
     async def remove(self, watcher: Watcher) -> bool:

@@ -5,7 +5,7 @@ import logging
 import resource
 import socket
 import time
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import asynccontextmanager, contextmanager
 from http import HTTPStatus
 
@@ -63,12 +63,12 @@ def bound(settings: BotSettings) -> Iterator[socket.socket]:
 
 
 @asynccontextmanager
-async def open_web(rooms: Rooms, taken: socket.socket) -> AsyncIterator[str]:
-    """Serve at that socket while the block lasts; the address where."""
+async def open_web(rooms: Rooms, taken: socket.socket, further: Sequence[Route] = ()) -> AsyncIterator[str]:
+    """Serve at that socket while the block lasts; the address where. `further` routes stand in no document."""
     app = web.Application(
         middlewares=[_manners(rooms.meters)], client_max_size=LARGEST_BODY, client_max_fields=MOST_FIELDS
     )
-    for route in (*ROUTES, *docs.routes(ROUTES)):
+    for route in (*ROUTES, *docs.routes(ROUTES), *further):
         app.router.add_route(route.method, route.path, _handler(route, rooms))
         if route.method == "GET":
             app.router.add_route("HEAD", route.path, _handler(route, rooms))

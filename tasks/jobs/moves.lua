@@ -17,7 +17,8 @@ Keys (KEYS[1] is the prefix, "manhwa:"; one Redis, no cluster, so the script may
   tally             hash    what happened since the beginning, for onlookers: ended|<source>|<end>, recoveries|<kind>,
                             pages|<source>, pages_missing|<source>, page_bytes|<source>; and of queue_wait_seconds and
                             job_seconds: <name>|<source>|<bound> how many were in it, <name>_sum|<source> seconds
-  jobs:events       stream  {job: id, state: its state}: something about this job changed, look at the record. A hint; trimmed
+  jobs:events       stream  {job: id, state: its state}: something about this job changed, look at the record. A hint; trimmed.
+                            Who waits for jobs writes {job: id, watcher: its name} here: something about that one changed
 
 Calls (ARGV[1] is the move; times are Unix seconds as text). `called` is the job to send a message for now, or "".
   create id key requester request now max_active source version

@@ -29,6 +29,7 @@ NOBODY_KNOWN = "somebody"
 """Who asked for a job of a person that was forgotten."""
 QUEUE, CLEANUP_QUEUE = "downloads", "cleanup"
 """Celery's lists of messages that no worker has taken yet."""
+EVENTS = f"{PREFIX}jobs:events"
 EVENTS_SECONDS = 0.03
 """Between two looks for events."""
 JSON_FIELDS = {"progress", "result", "error"}
@@ -55,10 +56,14 @@ class Place:
 
 @dataclass(frozen=True)
 class Event:
-    """Something about the job changed. `state` is the one it is in now; empty = an older release did not say."""
+    """Something about the job changed. `state` is the one it is in now; empty = not told.
+
+    `watcher` is told where only somebody who waits for it changed; the tasks write none.
+    """
 
     job_id: str
     state: str
+    watcher: str = ""
 
 
 @dataclass(frozen=True)
@@ -281,17 +286,16 @@ class JobStore:
 
     async def newest_event(self) -> str:
         """Where the stream of events ends now; give it to `events` after reading the records."""
-        newest = await self._redis.xrevrange(f"{PREFIX}jobs:events", count=1)
+        newest = await self._redis.xrevrange(EVENTS, count=1)
         return cast("str", newest[0][0]) if newest else "0-0"
 
     async def events(self, after: str) -> AsyncIterator[Event]:
         """What happens, for ever; some may come twice or be trimmed away unread."""
-        stream = f"{PREFIX}jobs:events"
         while True:
-            answer = await self._redis.xread({stream: after}, count=1000, block=5000)
+            answer = await self._redis.xread({EVENTS: after}, count=1000, block=5000)
             for _, entries in cast("list[tuple[str, list[tuple[str, dict[str, str]]]]]", answer):
                 for _, fields in entries:
-                    yield Event(fields["job"], fields.get("state", ""))
+                    yield Event(fields["job"], fields.get("state", ""), fields.get("watcher", ""))
                 after = entries[-1][0]
             # Where a thousand jobs run, a look for each of their events would cost more than all that follows from them.
             await asyncio.sleep(EVENTS_SECONDS)

@@ -1,7 +1,11 @@
 """Updates outlive the bot that took them, on a real Redis."""
 
+from collections.abc import AsyncIterator
+
+import pytest
 from aiogram.types import CallbackQuery, Chat, Message, Update, User
 
+from bot.memory.processes import Processes, TakenForDead
 from bot.memory.updates import MOST_TRIES, Updates
 from bot.settings import BotSettings
 from tasks.resources import open_redis
@@ -14,43 +18,71 @@ def update(number: int, **what: object) -> Update:
     return Update(update_id=number, **(what or {"message": SAID}))  # type: ignore[arg-type]
 
 
-async def test_what_was_not_done_is_begun_anew_as_it_came(settings: BotSettings) -> None:
+@pytest.fixture
+async def processes(settings: BotSettings) -> AsyncIterator[Processes]:
+    """Two that live, `one` and `two`."""
+    async with open_redis(settings.redis_url) as redis:
+        processes = Processes(redis)
+        await processes.enter("one")
+        await processes.enter("two")
+        yield processes
+
+
+@pytest.fixture
+async def updates(settings: BotSettings, processes: Processes) -> AsyncIterator[Updates]:
+    async with open_redis(settings.redis_url) as redis:
+        yield Updates(redis)
+
+
+async def test_what_was_left_is_begun_anew_as_it_came(updates: Updates) -> None:
     pressed = CallbackQuery(id="1", from_user=MINA, chat_instance="1", message=SAID, data="cj:x")
     came = [update(9), update(10, callback_query=pressed), update(11)]
-    async with open_redis(settings.redis_url) as redis:
-        updates = Updates(redis)
-        await updates.receive(came)
-        await updates.done(9)
-        assert [await updates.is_open(number) for number in (9, 10, 11, 12)] == [False, True, True, False]
-        assert await Updates(redis).begin_anew(()) == came[1:]
-        assert await Updates(redis).begin_anew({10}) == came[2:]
+    assert await updates.receive("one", came) == {9, 10, 11}
+    await updates.done(9)
+    assert [await updates.has_in_hand("one", number) for number in (9, 10, 11, 12)] == [False, True, True, False]
+    assert await updates.begin_anew("one", ()) == came[1:]
+    assert await updates.begin_anew("one", {10}) == came[2:]
 
 
-async def test_an_update_that_says_only_part_of_its_link_preview_is_written_down(settings: BotSettings) -> None:
+async def test_an_update_that_says_only_part_of_its_link_preview_is_written_down(updates: Updates) -> None:
     said = SAID.model_dump(mode="json", by_alias=True, exclude_unset=True)
     came = Update.model_validate(
         {"update_id": 9, "message": {**said, "link_preview_options": {"url": "https://example.org/cover.jpg"}}}
     )
-    async with open_redis(settings.redis_url) as redis:
-        await Updates(redis).receive([came])
-        assert await Updates(redis).begin_anew(()) == [came]
+    await updates.receive("one", [came])
+    assert await updates.begin_anew("one", ()) == [came]
 
 
-async def test_what_comes_a_second_time_is_not_opened_again(settings: BotSettings) -> None:
-    async with open_redis(settings.redis_url) as redis:
-        updates = Updates(redis)
-        await updates.receive([update(9), update(9)])
-        await updates.done(9)
-        await updates.receive([update(9)])
-        assert not await updates.is_open(9)
-        await updates.receive([])
+async def test_what_comes_a_second_time_is_not_opened_again(updates: Updates) -> None:
+    assert await updates.receive("one", [update(9), update(9)]) == {9}
+    await updates.done(9)
+    assert await updates.receive("one", [update(9)]) == set()
+    assert not await updates.has_in_hand("one", 9)
+    assert await updates.receive("one", []) == set()
 
 
-async def test_what_bots_die_over_is_left_alone_in_the_end(settings: BotSettings) -> None:
-    async with open_redis(settings.redis_url) as redis:
-        updates = Updates(redis)
-        await updates.receive([update(9)])
-        for _ in range(MOST_TRIES):
-            assert await updates.begin_anew(()) == [update(9)]
-        assert await updates.begin_anew(()) == []
-        assert not await updates.is_open(9)
+async def test_what_a_process_has_in_hand_no_other_touches_until_it_dies(
+    updates: Updates, processes: Processes
+) -> None:
+    await updates.receive("one", [update(9)])
+    assert await updates.receive("two", [update(9)]) == set()
+    assert not await updates.has_in_hand("two", 9)
+    assert await updates.begin_anew("two", ()) == []
+    await processes.leave("one")
+    assert await updates.begin_anew("two", ()) == [update(9)]
+    assert (await updates.has_in_hand("one", 9), await updates.has_in_hand("two", 9)) == (False, True)
+
+
+async def test_who_was_taken_for_dead_takes_nothing_in(updates: Updates, processes: Processes) -> None:
+    await processes.leave("one")
+    with pytest.raises(TakenForDead):
+        await updates.receive("one", [update(9)])
+    assert await updates.receive("two", [update(9)]) == {9}
+
+
+async def test_what_bots_die_over_is_left_alone_in_the_end(updates: Updates) -> None:
+    await updates.receive("one", [update(9)])
+    for _ in range(MOST_TRIES):
+        assert await updates.begin_anew("one", ()) == [update(9)]
+    assert await updates.begin_anew("one", ()) == []
+    assert not await updates.has_in_hand("one", 9)
