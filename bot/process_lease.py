@@ -50,12 +50,13 @@ class ProcessLease:
     async def held(self) -> AsyncIterator[None]:
         """This process is one of those there are, while the block lasts. What it started ends before others may begin."""
         await self._enter()
-        async with Background() as keeping:
-            keeping.start(self._keep())
+        async with asyncio.TaskGroup() as group:
+            keeping = group.create_task(self._keep())
             try:
                 async with self._work:
                     yield
             finally:
+                keeping.cancel()
                 await self._leave()
 
     def bell(self) -> asyncio.Event:

@@ -2,6 +2,7 @@
 
 import os
 import secrets
+from functools import cache
 from pathlib import Path
 
 PROC = Path("/proc")
@@ -22,6 +23,7 @@ def is_dead(process: str) -> bool:
     return _start(int(parts[1])) != parts[2]
 
 
+@cache
 def _machine() -> str:
     """The running kernel and the space of process ids in it, as a container has its own; empty where there is no telling."""
     try:
