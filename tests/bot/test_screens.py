@@ -103,8 +103,8 @@ def every_error(kind: type[errors.ManhwaError]) -> set[type[errors.ManhwaError]]
 
 
 def test_every_error_a_person_can_meet_has_a_sentence() -> None:
-    groups = {"error", "bad_request", "source_error", "page_error", "job_error"}
-    never_shown = {"lease_lost", "gave_way"}
+    groups = {"error", "bad_request", "source_error", "page_error", "job_error", "storage_error"}
+    never_shown = {"lease_lost", "gave_way", "file_gone"}
     codes = {kind.code for kind in every_error(errors.ManhwaError)} - groups - never_shown
     assert codes == set(texts.SENTENCES)
     for code in codes:
