@@ -100,6 +100,7 @@ async def run(settings: BotSettings) -> None:
     def told() -> None:
         if stop.is_set():
             os._exit(1)
+        log.info("told to stop; a second signal ends it at once")
         stop.set()
         late = threading.Timer(STOP_SECONDS, os._exit, [1])
         late.daemon = True
