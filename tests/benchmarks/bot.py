@@ -145,9 +145,9 @@ async def bot(folder: Path, rounds: int) -> list[Figure]:
 async def _alone(folder: Path, rounds: int) -> list[Figure]:
     async with crowd(folder) as (jobs, telegram, at):
         await jobs.add(0, MINA, message=True)
-        times = []
+        times, seen = [], telegram.world.sequence
         async with bot_process(at, telegram):
-            await asyncio.sleep(3)
+            await telegram.world.wait_for_change(seen, 30)  # the bot is up, and has said what it found
             for _ in range(2 * rounds):
                 await asyncio.sleep(3.5)  # the chat has budget again
                 seen, started = telegram.world.sequence, time.monotonic()
