@@ -3,11 +3,13 @@
 import asyncio
 import fcntl
 import logging
+import os
 import secrets
+import socket
 import termios
 from array import array
-from collections.abc import AsyncGenerator, AsyncIterator
-from contextlib import aclosing, asynccontextmanager, suppress
+from collections.abc import AsyncGenerator, AsyncIterator, Iterator
+from contextlib import aclosing, asynccontextmanager, contextmanager, suppress
 from http import HTTPStatus
 from pathlib import Path
 from typing import Annotated
@@ -35,6 +37,8 @@ MOST_FETCHES = 64
 """That one process serves at a time."""
 RENEW_SECONDS = FETCH_SECONDS / 3
 LOOK_SECONDS = 0.05
+CLOSED = 7
+"""Linux's word for a connection that was reset; one that the other side closed after it had all is in another state."""
 STUCK_SECONDS = 60.0
 """Who takes not one chunk for so long is given up."""
 TYPES = {
@@ -110,13 +114,15 @@ async def _send(asked: Asked, job: Job, file: ArchiveFile, *, counts: bool) -> w
         return response
     async with _fetching(asked.rooms, job.id):
         async with aclosing(_chunks(asked.rooms.storage, job.id, file, piece)) as chunks:
-            sent = await _pour(chunks, asked.http, response)
+            sent, whole = await _pour(chunks, asked.http, response)
         if counts:
             # What broke off never has the last byte, as nobody knows how much of it arrived.
-            reached = piece.stop if sent == len(piece) else min(piece.start + sent, file.size - 1)
-            await asked.rooms.fetches.note(job.id, piece.start, reached)
+            reached = piece.stop if whole else min(piece.start + sent, file.size - 1)
+            with suppress(RedisError):
+                await asked.rooms.fetches.note(job.id, piece.start, reached)
     if counts:
-        await asked.rooms.pickup.fetched(job)
+        with suppress(RedisError):  # the answer has gone out; what is not let go of now is let go of in a day
+            await asked.rooms.pickup.fetched(job)
     return response
 
 
@@ -157,7 +163,8 @@ async def _fetching(rooms: Rooms, job_id: str) -> AsyncIterator[None]:
             yield
         finally:
             renewing.cancel()
-            await rooms.fetches.end(job_id, fetch)
+            with suppress(RedisError):  # it ends by itself soon
+                await rooms.fetches.end(job_id, fetch)
 
 
 async def _chunks(storage: Storage, job_id: str, file: ArchiveFile, piece: range) -> AsyncGenerator[bytes, None]:
@@ -191,34 +198,49 @@ async def _chunks_here(path: Path, piece: range) -> AsyncGenerator[bytes, None]:
             yield chunk
 
 
-async def _pour(chunks: AsyncGenerator[bytes, None], request: web.Request, response: web.StreamResponse) -> int:
-    """Send the chunks; how many bytes went out before all was sent, or whoever fetched was gone."""
+async def _pour(
+    chunks: AsyncGenerator[bytes, None], request: web.Request, response: web.StreamResponse
+) -> tuple[int, bool]:
+    """Send the chunks; how many bytes went out, and whether whoever fetches has got all of them."""
     sent = 0
-    try:
-        async for chunk in chunks:
+    with _line_of(request) as line:
+        try:
+            async for chunk in chunks:
+                if not response.prepared:
+                    await response.prepare(request)
+                async with asyncio.timeout(STUCK_SECONDS):
+                    await response.write(chunk)
+                sent += len(chunk)
+            await response.write_eof()
+            await _taken(line)
+        except OSError as error:  # lost connections, and files that can't be read on
             if not response.prepared:
-                await response.prepare(request)
-            async with asyncio.timeout(STUCK_SECONDS):
-                await response.write(chunk)
-            sent += len(chunk)
-        await response.write_eof()
-        await _taken(request)
-    except (ConnectionError, TimeoutError):
-        log.info("a fetch broke off after %s bytes", sent)
-        if request.transport:
-            request.transport.abort()
-    return sent
+                raise
+            log.info("a fetch broke off after %s bytes: %s", sent, error or type(error).__name__)
+            if request.transport:
+                request.transport.abort()
+            return sent, False
+    return sent, True
 
 
-async def _taken(request: web.Request) -> None:
-    """Return when whoever fetches has all of what was sent: until then it may lie on our side of the line for long.
+@contextmanager
+def _line_of(request: web.Request) -> Iterator[socket.socket]:
+    """The connection of the request, which can be asked how it stands even when it was closed here."""
+    if request.transport is None:
+        raise ConnectionResetError
+    # Nothing waits on this side of the system: what was written is on the line.
+    request.transport.set_write_buffer_limits(0)
+    with socket.socket(fileno=os.dup(request.transport.get_extra_info("socket").fileno())) as line:
+        yield line
 
-    Raises `TimeoutError` when nothing moves any more.
+
+async def _taken(line: socket.socket) -> None:
+    """Return when the other side has all of what was sent: until then it may lie on our side of the line for long.
+
+    Raises `ConnectionResetError` where the other side left before, and `TimeoutError` when nothing moves any more.
     """
     before, waited = 0, 0.0
-    while (left := _on_our_side(request)) > 0:
-        if request.transport is None or request.transport.is_closing():
-            raise ConnectionResetError
+    while (left := _on_our_side(line)) > 0:
         waited = waited + LOOK_SECONDS if left == before else 0.0
         if waited > STUCK_SECONDS:
             raise TimeoutError
@@ -226,18 +248,17 @@ async def _taken(request: web.Request) -> None:
         await asyncio.sleep(LOOK_SECONDS)
 
 
-def _on_our_side(request: web.Request) -> int:
-    """Bytes that the other side has not got yet; 0 also where the system does not tell."""
-    transport = request.transport
-    if transport is None:
-        return 0
-    unsent = transport.get_write_buffer_size() if isinstance(transport, asyncio.WriteTransport) else 0
+def _on_our_side(line: socket.socket) -> int:
+    """Bytes that the other side has not got yet; 0 also where the system does not tell. Raises `ConnectionResetError`."""
     queue = array("i", [0])
     try:
-        fcntl.ioctl(transport.get_extra_info("socket").fileno(), termios.TIOCOUTQ, queue)
-    except (OSError, AttributeError):
-        return unsent
-    return unsent + queue[0]
+        fcntl.ioctl(line.fileno(), termios.TIOCOUTQ, queue)
+    except OSError:
+        return 0
+    # Asked after that: a reset empties the queue.
+    if hasattr(socket, "TCP_INFO") and line.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, 1)[0] == CLOSED:
+        raise ConnectionResetError
+    return queue[0]
 
 
 def gone() -> Refused:

@@ -138,6 +138,19 @@ class TestDownloads:
             assert archive.testzip() is None
         await soon(lambda: job_folders(settings) == [], "what was fetched is cleaned up")
 
+    async def test_who_leaves_before_they_have_it_all_has_not_fetched_it(
+        self, api: httpx.AsyncClient, settings: BotSettings
+    ) -> None:
+        task_id = await asked(api, "lantern-1")
+        await ended(api, task_id)
+        path = f"/api/download/file/{task_id}"
+        async with slow_reader(api, path) as slow:
+            await slow.read(1000)
+        assert len((await api.get(path, headers={"Range": "bytes=0-9"})).content) == 10
+        assert job_folders(settings) == [task_id]
+        await api.get(path)
+        await soon(lambda: job_folders(settings) == [], "now somebody has it all")
+
     async def test_nothing_goes_while_somebody_still_fetches(
         self, api: httpx.AsyncClient, settings: BotSettings
     ) -> None:
