@@ -36,7 +36,6 @@ from bot.callbacks import (
 )
 from bot.language import language_name, say
 from bot.memory.menus import Picker, Results
-from bot.memory.shared import title_token
 from tasks.models import Chapter, DownloadRequest, Manga
 
 RESULTS_ON_A_PAGE = 8
@@ -77,7 +76,7 @@ def card(menu: Picker, username: str, *, errand: str = "", group_too: bool = Fal
     `errand` is a token for picking in private what comes here; `group_too` offers to open it in a group.
     """
     builder = InlineKeyboardBuilder()
-    token = title_token(menu.details.manga)
+    token = menu.details.manga.key
     if menu.chapters:
         builder.row(_button(say("Chapters"), ShowChapters(menu=menu.id, page=0), ButtonStyle.PRIMARY))
     if menu.chapters and errand:

@@ -43,6 +43,11 @@ class Manga(Value):
     url: str | None = None
     rating: Rating | None = None
 
+    @property
+    def key(self) -> str:
+        """A word that stands for it, whatever its id holds: always the same one."""
+        return hashlib.sha256(f"{self.source}\0{self.id}".encode()).hexdigest()[:24]
+
 
 class Chapter(Value):
     """A chapter of a manga, as one or more scanlation `groups` did it in one language.
@@ -71,6 +76,16 @@ class MangaDetails(Value):
 
     manga: Manga
     chapters: tuple[Chapter, ...]
+
+
+class Listing(Value):
+    """What a look at a title came to: all its chapters in reading order; None = they are as they were at the mark it was given.
+
+    `mark` is for the next look: what the source said of their state; empty = nothing.
+    """
+
+    chapters: tuple[Chapter, ...] | None
+    mark: str = ""
 
 
 class Link(Value):

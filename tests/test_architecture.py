@@ -30,6 +30,7 @@ ROOMS = {
         "tasks/resources.py",
         "tasks/redis_address.py",  # how often a Sentinel is tried
         "tasks/jobs/",
+        "tasks/titles/",
         "bot/memory/",
         "bot/pacing.py",
         "tasks/budget.py",

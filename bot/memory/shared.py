@@ -64,11 +64,6 @@ ERRAND = TypeAdapter(Errand)
 MANGA = TypeAdapter(Manga)
 
 
-def title_token(manga: Manga) -> str:
-    """The word for a title: always the same one."""
-    return hashlib.sha256(f"{manga.source}\0{manga.id}".encode()).hexdigest()[:24]
-
-
 class Shared:
     """Keeps what can be shared."""
 
@@ -144,7 +139,7 @@ class Shared:
 
     async def remember_title(self, manga: Manga) -> str:
         """The word for a title, which works from now on."""
-        token = title_token(manga)
+        token = manga.key
         await self._redis.set(f"{KEY}:title:{token}", manga.model_dump_json(), ex=KEEP_SECONDS)
         return token
 

@@ -9,7 +9,7 @@ from urllib.parse import quote, unquote, urlsplit
 from pydantic import ValidationError
 
 from tasks.errors import NoPages, NotFound, SourceFailed
-from tasks.models import LONGEST_ID, NO_FILTERS, Filters, Link, Manga, MangaDetails, Page, Quality, SearchPage
+from tasks.models import LONGEST_ID, NO_FILTERS, Filters, Link, Listing, Manga, MangaDetails, Page, Quality, SearchPage
 from tasks.sources import consumet_answers as answers
 from tasks.sources.fields import parsed
 from tasks.sources.http import SourceHttp
@@ -169,6 +169,12 @@ class Consumet:
                 address=self._provider.chapter_address,
             ),
         )
+
+    async def marks(self, _manga_ids: Sequence[str], /) -> Mapping[str, str]:
+        return {}
+
+    async def look(self, manga_id: str, _mark: str = "", /) -> Listing:
+        return Listing(chapters=(await self.details(manga_id)).chapters)
 
     async def locate(self, chapter_ids: Sequence[str]) -> MangaDetails:
         """The API has no look-up by chapter id: title and numbers are read off the ids."""

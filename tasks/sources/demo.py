@@ -2,11 +2,11 @@
 
 import asyncio
 import re
-from collections.abc import AsyncGenerator, Sequence
+from collections.abc import AsyncGenerator, Mapping, Sequence
 from decimal import Decimal
 
 from tasks.errors import NoPages, NotFound, PageGone
-from tasks.models import NO_FILTERS, Chapter, Filters, Manga, MangaDetails, Page, Quality, Rating, SearchPage
+from tasks.models import NO_FILTERS, Chapter, Filters, Listing, Manga, MangaDetails, Page, Quality, Rating, SearchPage
 from tasks.sources.demo_pages import draw
 from tasks.sources.demo_stories import STORIES, Story, StoryChapter
 
@@ -36,6 +36,12 @@ class Demo:
             raise NotFound(source=self.name)
         in_order = sorted(_chapters(story), key=lambda chapter: Decimal(chapter.number or 0))
         return MangaDetails(manga=_manga(story), chapters=tuple(in_order))
+
+    async def marks(self, _manga_ids: Sequence[str], /) -> Mapping[str, str]:
+        return {}
+
+    async def look(self, manga_id: str, _mark: str = "", /) -> Listing:
+        return Listing(chapters=(await self.details(manga_id)).chapters)
 
     async def locate(self, chapter_ids: Sequence[str]) -> MangaDetails:
         found = [self._find(chapter_id) for chapter_id in chapter_ids]

@@ -10,14 +10,14 @@ Keys
 import asyncio
 import statistics
 import time
-from collections.abc import AsyncGenerator, Awaitable, Sequence
+from collections.abc import AsyncGenerator, Awaitable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TypeVar, cast
 
 from redis.asyncio import Redis
 
 from tasks.errors import SourceDown, SourceError, SourceFailed, SourcePaused
-from tasks.models import NO_FILTERS, Filters, Link, MangaDetails, Page, Quality, SearchPage
+from tasks.models import NO_FILTERS, Filters, Link, Listing, MangaDetails, Page, Quality, SearchPage
 from tasks.sources.source import Source
 
 KEY = "manhwa:sources"
@@ -135,6 +135,12 @@ class Watched:
 
     async def details(self, manga_id: str) -> MangaDetails:
         return await self._watch(self._source.details(manga_id), (SourceDown,))
+
+    async def marks(self, manga_ids: Sequence[str], /) -> Mapping[str, str]:
+        return await self._watch(self._source.marks(manga_ids), (SourceDown,))
+
+    async def look(self, manga_id: str, mark: str = "", /) -> Listing:
+        return await self._watch(self._source.look(manga_id, mark), (SourceDown,))
 
     async def locate(self, chapter_ids: Sequence[str]) -> MangaDetails:
         return await self._source.locate(chapter_ids)

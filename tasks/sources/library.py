@@ -12,7 +12,7 @@ Ids are paths in the folder, addresses of pages a chapter's id and the name of a
 import asyncio
 import zipfile
 import zlib
-from collections.abc import AsyncGenerator, Callable, Generator, Iterator, Sequence
+from collections.abc import AsyncGenerator, Callable, Generator, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path, PurePosixPath
 from typing import TypeVar
@@ -21,7 +21,18 @@ from natsort import natsorted, ns
 
 from tasks.chapters import in_reading_order, named_chapter
 from tasks.errors import NoPages, NotFound, PageBroken, PageGone, PageTooLarge, SourceDown
-from tasks.models import LONGEST_ID, NO_FILTERS, Chapter, Filters, Manga, MangaDetails, Page, Quality, SearchPage
+from tasks.models import (
+    LONGEST_ID,
+    NO_FILTERS,
+    Chapter,
+    Filters,
+    Listing,
+    Manga,
+    MangaDetails,
+    Page,
+    Quality,
+    SearchPage,
+)
 
 PDF = ".pdf"
 ARCHIVES = {".cbz", ".zip", PDF}
@@ -52,6 +63,12 @@ class Library:
 
     async def details(self, manga_id: str) -> MangaDetails:
         return await self._in_thread(lambda: self._details(manga_id))
+
+    async def marks(self, _manga_ids: Sequence[str], /) -> Mapping[str, str]:
+        return {}
+
+    async def look(self, manga_id: str, _mark: str = "", /) -> Listing:
+        return Listing(chapters=(await self.details(manga_id)).chapters)
 
     async def locate(self, chapter_ids: Sequence[str]) -> MangaDetails:
         title = PurePosixPath(chapter_ids[0]).parts[0] if PurePosixPath(chapter_ids[0]).parts else chapter_ids[0]

@@ -31,7 +31,19 @@ from tasks.errors import (
     SourceError,
     SourceFailed,
 )
-from tasks.models import NO_FILTERS, Filters, Link, Manga, MangaDetails, Order, Page, Quality, Rating, SearchPage
+from tasks.models import (
+    NO_FILTERS,
+    Filters,
+    Link,
+    Listing,
+    Manga,
+    MangaDetails,
+    Order,
+    Page,
+    Quality,
+    Rating,
+    SearchPage,
+)
 from tasks.sources import mangadex_answers as answers
 from tasks.sources.fields import UUID, parsed
 from tasks.sources.http import Params, SourceHttp
@@ -173,6 +185,12 @@ class MangaDex:
             if not (offset := listing.end):
                 break
         return found
+
+    async def marks(self, _manga_ids: Sequence[str], /) -> Mapping[str, str]:
+        return {}
+
+    async def look(self, manga_id: str, _mark: str = "", /) -> Listing:
+        return Listing(chapters=(await self.details(manga_id)).chapters)
 
     async def locate(self, chapter_ids: Sequence[str]) -> MangaDetails:
         for chapter_id in chapter_ids:

@@ -9,7 +9,7 @@ Ids are addresses below the catalog's host without what is secret in them:
 import asyncio
 import base64
 import re
-from collections.abc import AsyncGenerator, Iterable, Sequence
+from collections.abc import AsyncGenerator, Iterable, Mapping, Sequence
 from contextlib import aclosing
 from urllib.parse import parse_qsl, quote, unquote, urlsplit, urlunsplit
 
@@ -17,7 +17,18 @@ import httpx
 
 from tasks.chapters import NUMBER, in_reading_order, named_chapter
 from tasks.errors import NoPages, NotFound, PageForbidden, SourceFailed
-from tasks.models import LONGEST_ID, NO_FILTERS, Chapter, Filters, Manga, MangaDetails, Page, Quality, SearchPage
+from tasks.models import (
+    LONGEST_ID,
+    NO_FILTERS,
+    Chapter,
+    Filters,
+    Listing,
+    Manga,
+    MangaDetails,
+    Page,
+    Quality,
+    SearchPage,
+)
 from tasks.settings import Catalog
 from tasks.sources.http import SourceHttp
 from tasks.sources.opds_feed import TERMS, Entry, Feed, NoFeed, read_description, read_feed
@@ -152,6 +163,12 @@ class Opds:
     def _chapter_id(self, entry: Entry) -> str:
         path = self._path(entry.stream)
         return self._id(f"{entry.pages} {path}") if path and PAGE_NUMBER in path else ""
+
+    async def marks(self, _manga_ids: Sequence[str], /) -> Mapping[str, str]:
+        return {}
+
+    async def look(self, manga_id: str, _mark: str = "", /) -> Listing:
+        return Listing(chapters=(await self.details(manga_id)).chapters)
 
     async def locate(self, chapter_ids: Sequence[str]) -> MangaDetails:
         """The catalog has no look-up by id: title and numbers are read off the paths."""

@@ -11,10 +11,10 @@ An adapter promises, and the contract test (`tests/tasks/sources/contract.py`) c
 * Ids go back into it as they came out, whatever they hold; no text of a person reaches a URL or a path unescaped.
 """
 
-from collections.abc import AsyncGenerator, Sequence
+from collections.abc import AsyncGenerator, Mapping, Sequence
 from typing import Protocol
 
-from tasks.models import NO_FILTERS, Filters, Link, MangaDetails, Page, Quality, SearchPage
+from tasks.models import NO_FILTERS, Filters, Link, Listing, MangaDetails, Page, Quality, SearchPage
 
 LONGEST_QUERY = 200
 """Characters of a query that a source is asked for."""
@@ -44,6 +44,13 @@ class Source(Protocol):
 
     async def details(self, manga_id: str) -> MangaDetails:
         """The manga of that id with all its chapters."""
+
+    async def marks(self, manga_ids: Sequence[str], /) -> Mapping[str, str]:
+        """What tells whether the chapters of these manga changed, by their ids, for many at a time: for those whose mark is
+        another one than before a `look` is worth while. Manga of which nothing can be told so are left out."""
+
+    async def look(self, manga_id: str, mark: str = "", /) -> Listing:
+        """The manga's chapters once more, as cheap as can be where they are as they were at that mark of a `Listing`."""
 
     async def locate(self, chapter_ids: Sequence[str]) -> MangaDetails:
         """What can be known of chapters by their ids alone, in the order given.

@@ -1,0 +1,1 @@
+"""Titles that somebody follows: when they are looked at, and what is new of them."""
