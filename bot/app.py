@@ -22,20 +22,26 @@ from aiogram.exceptions import (
     TelegramServerError,
     TelegramUnauthorizedError,
 )
+from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
 from bot.access import Access
 from bot.background import Background
 from bot.callers import Acquaint
 from bot.commands import register_commands
+from bot.delivery.addresses import Addresses
 from bot.delivery.board import Boards
+from bot.delivery.bringing import Bringing
 from bot.delivery.copies import Copies
 from bot.delivery.courier import Courier
 from bot.delivery.desk import Canceller, Desk
 from bot.delivery.follower import Follower
+from bot.delivery.herald import CHATS_AT_ONCE, Herald
 from bot.delivery.line import Line
 from bot.delivery.links import Links
+from bot.delivery.packing import Packing
 from bot.delivery.pickup import Pickup
+from bot.delivery.turns import Turns
 from bot.delivery.watch import WatchTools
 from bot.editing import Editor
 from bot.handlers import routers
@@ -44,13 +50,17 @@ from bot.memory.bans import Bans
 from bot.memory.boards import BoardMemory
 from bot.memory.edits import Edits
 from bot.memory.fetches import Fetches
+from bot.memory.follows import Follows
 from bot.memory.found import Found
 from bot.memory.history import History
 from bot.memory.menus import Menus
+from bot.memory.parcels import Parcels
 from bot.memory.preferences import Chosen
 from bot.memory.processes import Processes
+from bot.memory.quiet_hours import QuietHours
 from bot.memory.shared import Shared
 from bot.memory.updates import Updates
+from bot.memory.uploads import Uploads
 from bot.memory.watchers import Watchers
 from bot.meters import Meters
 from bot.middlewares import AnswerPresses, OnlyOnce, OnlyOwnChats, Polite, RightToLeft, WriteDown
@@ -72,6 +82,7 @@ from tasks.settings import SettingsError
 from tasks.sources.registry import open_sources
 from tasks.storage import open_storage
 from tasks.supervisor import Supervisor
+from tasks.titles.store import TitleStore
 
 log = logging.getLogger(__name__)
 
@@ -155,7 +166,8 @@ async def _open(settings: BotSettings, taken: socket.socket) -> AsyncIterator[st
         async with open_sources(settings, redis) as sources, open_dispatch(settings, store) as dispatch:
             fetches, storage = Fetches(redis), open_storage(settings)
             links = Links(bot, watchers, fetches, settings)
-            courier = Courier(bot, watchers, shared, storage, links, settings.telegram_api_local)
+            turns = Turns(shared, Uploads(redis))
+            courier = Courier(bot, watchers, shared, storage, links, turns, pacing, settings.telegram_api_local)
             try:
                 async with Background() as background, lease.held(), asyncio.TaskGroup() as group:
                     background.start(register_commands(bot, settings.admins))
@@ -171,9 +183,11 @@ async def _open(settings: BotSettings, taken: socket.socket) -> AsyncIterator[st
                         history,
                         boards,
                         Line(store),
+                        Addresses(Follows(redis), Parcels(redis)),
                         has_others=len(sources.all()) > 1,
+                        news=asyncio.Semaphore(CHATS_AT_ONCE),
                     )
-                    follower = Follower(tools, store, lease, background)
+                    follower = Follower(tools, store, Parcels(redis), lease, background)
                     canceller = Canceller(watchers, dispatch)
                     pickup = Pickup(dispatch, store, watchers, fetches, canceller)
                     found = Found(redis)
@@ -201,6 +215,7 @@ async def _open(settings: BotSettings, taken: socket.socket) -> AsyncIterator[st
                     await intake.handle_left()
                     group.create_task(intake.keep_handling_left())
                     group.create_task(follower.run())
+                    group.create_task(_herald(redis, tools, settings, lease).run())
                     group.create_task(pickup.run())
                     group.create_task(Supervisor(store, dispatch).run())
                     if not settings.webhook_url:
@@ -231,6 +246,13 @@ async def _open(settings: BotSettings, taken: socket.socket) -> AsyncIterator[st
                 log.info("the bot stops")
         if refused:
             raise SettingsError(f"WEBHOOK_URL is {settings.webhook_url!r}: Telegram says: {refused}")
+
+
+def _herald(redis: Redis, tools: WatchTools, settings: BotSettings, lease: ProcessLease) -> Herald:
+    follows, parcels = Follows(redis), Parcels(redis)
+    packing = Packing(TitleStore(redis), follows, QuietHours(redis), Chosen(redis), settings)
+    bringing = Bringing(tools, packing, parcels, follows, Shared(redis))
+    return Herald(packing, bringing, parcels, lease, tools.pacing)
 
 
 @asynccontextmanager

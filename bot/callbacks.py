@@ -125,6 +125,26 @@ class GetAgain(CallbackData, prefix="ga"):
     request: str
 
 
+class FollowChange(StrEnum):
+    PAUSE = "p"
+    WAY = "w"
+    FORMAT = "f"
+    LANGUAGE = "l"
+    GROUP = "g"
+    UNFOLLOW = "u"
+
+
+class ChangeFollow(CallbackData, prefix="fc"):
+    """Another way to follow the title of that key, or not any more."""
+
+    title: str
+    what: FollowChange
+
+
+class ShowMuted(CallbackData, prefix="mu"):
+    """When the chat wants to hear nothing of what it follows."""
+
+
 class Setting(StrEnum):
     FORMAT = "format"
     SPLIT = "split"

@@ -10,11 +10,13 @@ from aiogram.utils.keyboard import InlineKeyboardBuilder
 from bot import editions, links
 from bot.callbacks import (
     CancelJob,
+    ChangeFollow,
     ChooseSetting,
     DownloadPicked,
     Edition,
     FetchMissing,
     FindElsewhere,
+    FollowChange,
     GetAgain,
     JoinJob,
     NoAction,
@@ -28,6 +30,7 @@ from bot.callbacks import (
     ShowCard,
     ShowChapters,
     ShowEditions,
+    ShowMuted,
     ShowPages,
     ShowResults,
     ShowSetting,
@@ -252,6 +255,32 @@ def with_elsewhere(keyboard: InlineKeyboardMarkup | None, job_id: str) -> Inline
     """The same, and a button that looks for what the job lacks in other sources."""
     rows = keyboard.inline_keyboard if keyboard else []
     return InlineKeyboardMarkup(inline_keyboard=[*rows, [_button(say("Other sources"), FindElsewhere(job=job_id))]])
+
+
+def follow_row(key: str) -> list[InlineKeyboardButton]:
+    """Under what comes of a followed title: what can be done about that."""
+    return [
+        _button(f"⏸ {say('Pause')}", ChangeFollow(title=key, what=FollowChange.PAUSE)),
+        _button(f"🌙 {say('Muted hours')}", ShowMuted()),
+        _button(say("Unfollow"), ChangeFollow(title=key, what=FollowChange.UNFOLLOW)),
+    ]
+
+
+def notice(request: DownloadRequest | None, key: str) -> InlineKeyboardMarkup:
+    """Under a notice of new chapters: `Get`, if they can be had, and what can be done about the follow."""
+    get = [[_button(say("Get"), GetAgain(request=request.key), ButtonStyle.SUCCESS)]] if request else []
+    return InlineKeyboardMarkup(inline_keyboard=[*get, follow_row(key)])
+
+
+def of_a_follow(keyboard: InlineKeyboardMarkup | None, key: str) -> InlineKeyboardMarkup:
+    """The same, and what can be done about the follow of that title."""
+    rows = keyboard.inline_keyboard if keyboard else []
+    return InlineKeyboardMarkup(inline_keyboard=[*rows, follow_row(key)])
+
+
+def with_retry_missing(keyboard: InlineKeyboardMarkup, job_id: str) -> InlineKeyboardMarkup:
+    """The same, and a button that asks for what the job's files lack."""
+    return InlineKeyboardMarkup(inline_keyboard=[*keyboard.inline_keyboard, *retry_missing(job_id).inline_keyboard])
 
 
 def share(username: str, token: str) -> InlineKeyboardMarkup:

@@ -53,6 +53,22 @@ class Pacing:
             await asyncio.sleep(max(1, int(await self._redis.pttl(spoke))) / 1000)
         await take(self._limiter, IN_ALL, "0")
 
+    async def until_open(self, chat_id: int) -> None:
+        """Return when a message to the chat would not wait long for its slot; nothing is spent.
+
+        For those who would hold up others while they wait.
+        """
+        while (wait := await self.closed_for(chat_id)) > 0:  # noqa: ASYNC110 - the end is a time
+            await asyncio.sleep(wait)
+
+    async def closed_for(self, chat_id: int) -> float:
+        """Seconds that a message to the chat would wait, beyond a moment; nothing is spent."""
+        shut = await self._shut_for(chat_id)
+        if shut or chat_id > 0 or await self._limiter.test(PER_GROUP, str(chat_id)):
+            return shut
+        stats = await self._limiter.get_window_stats(PER_GROUP, str(chat_id))
+        return max(REFUSED_SECONDS, stats.reset_time - time.time())
+
     async def arrived(self, chat_id: int) -> None:
         """Something that was long on its way came to the chat just now: Telegram counts it now, not when it had its slot.
 

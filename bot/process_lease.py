@@ -39,6 +39,7 @@ class ProcessLease:
         self._work = Background()
         self._chats: set[int] = set()
         self._tasks: set[asyncio.Task[None]] = set()
+        self._in_use: set[int] = set()
         self._changing = asyncio.Lock()
         self._sure_until = float("-inf")
         self._answered = asyncio.Event()
@@ -82,10 +83,17 @@ class ProcessLease:
     async def release(self, idle: Callable[[int], bool]) -> None:
         """Others may have the chats that are idle. Raises redis errors."""
         async with self._changing:
-            chats = {chat for chat in self._chats if idle(chat)}
+            chats = {chat for chat in self._chats - self._in_use if idle(chat)}
             self._chats -= chats
             if chats:
                 await self._processes.release(self.id, chats)
+
+    def start_for(self, chat_id: int, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
+        """Start it, and release the chat not before it has ended; for one piece of work at a time in a chat."""
+        self._in_use.add(chat_id)
+        task = self.start(work)
+        task.add_done_callback(lambda _: self._in_use.discard(chat_id))
+        return task
 
     def start(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
         """Look after a chat that is this process's: the work ends at the latest with the lease."""

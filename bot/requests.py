@@ -18,6 +18,8 @@ from tasks.models import (
 )
 from tasks.sources.registry import Sources
 
+FOLLOWING = "following"
+"""Who asks for new chapters of followed titles; no person's quota is spent on them."""
 RIGHT_TO_LEFT = "ja"
 """The language whose comics are read so."""
 

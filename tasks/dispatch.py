@@ -26,6 +26,7 @@ DOWNLOAD_TASK = "tasks.download"
 CLEAN_UP_TASK = "tasks.clean_up"
 NOBODY = "nobody"
 """Who a job was cancelled by when the last one who waited for it went away."""
+NO_LIMIT = 1_000_000_000
 PUBLISH_RETRIES = {"max_retries": 20, "interval_start": 0.1, "interval_step": 0.2, "interval_max": 0.5}
 """Sits out a restart of Redis of about ten seconds; after that the supervisor sends the message."""
 
@@ -47,17 +48,18 @@ class Dispatch:
         self._celery = celery
         self._publisher = publisher
 
-    async def submit(self, request: DownloadRequest, requester: str) -> Submitted:
+    async def submit(self, request: DownloadRequest, requester: str, *, limited: bool = True) -> Submitted:
         """Start a job for the request, or join the one that does the same. Once it returns, the job is on record.
 
-        Chapters named twice count once. Raises `NoChapters`, `TooManyChapters`, `TooManyJobs`.
+        Chapters named twice count once. `limited`: the requester may have only so many jobs at a time.
+        Raises `NoChapters`, `TooManyChapters`, `TooManyJobs`.
         """
         request = request.model_copy(update={"chapters": tuple({c.id: c for c in request.chapters}.values())})
         if not request.chapters:
             raise NoChapters
         if len(request.chapters) > self._settings.max_chapters_per_job:
             raise TooManyChapters(asked=len(request.chapters), limit=self._settings.max_chapters_per_job)
-        limit = self._settings.max_active_jobs_per_user
+        limit = self._settings.max_active_jobs_per_user if limited else NO_LIMIT
         job_id, how, called = await self._store.create_or_join(request, requester, limit)
         with about(job=job_id, source=request.source):
             log.info("%s by %s, %s chapters", how, requester, len(request.chapters))

@@ -129,15 +129,15 @@ class Person:
 
     async def _wait_for(self, fits: Any, what: str) -> Message:
         deadline = time.monotonic() + PATIENCE
-        after = 0
+        after, patience = 0, 0.0
         while True:
-            state = await self._state(after, max(0.0, min(20.0, deadline - time.monotonic())) if after else 0)
+            state = await self._state(after, patience)
             found = [m for m in self._here(state["messages"]) if m.get("from", {}).get("is_bot") and fits(m)]
             if found:
                 return found[-1]
             if time.monotonic() > deadline:
                 raise NotSeen(f"{what} was not seen in:\n{await self._transcript()}")
-            after = max(1, state["sequence"])
+            after, patience = state["sequence"], max(0.0, min(20.0, deadline - time.monotonic()))
 
     def _here(self, messages: list[Message]) -> list[Message]:
         here = self.who if self.chat is None else self.chat

@@ -72,7 +72,9 @@ class Boards:
             self._kept[place] = self._lease.start(self._keep(place))
 
     async def _running(self, place: Place) -> list[tuple[Job, Watcher]]:
-        waiting = [one for one in await self._watchers.in_chat(place[0]) if one.thread_id == place[1]]
+        waiting = [
+            one for one in await self._watchers.in_chat(place[0]) if one.thread_id == place[1] and not one.is_quiet
+        ]
         jobs = [(await self._store.read_if_possible(one.job_id), one) for one in waiting if not one.cancelled_by]
         running = [(job, one) for job, one in jobs if job and job.state.is_open]
         return sorted(running, key=lambda pair: pair[0].created_at)

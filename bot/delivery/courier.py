@@ -7,7 +7,9 @@ window is never sent again by itself: the person is told, and has a button for i
 
 A Bot API server of the operator's own may read files by itself, where it has our folder at the same path. Nobody tells us
 whether it does: files are offered by their paths until one is refused so and then taken with its bytes. What goes by its path
-is in the window from the beginning, as its address is all that is sent.
+is in the window from the beginning, as its address is all that is sent; so is Telegram's own copy.
+
+A file that several chats wait for is uploaded once: see `bot.delivery.turns`.
 """
 
 import asyncio
@@ -18,18 +20,22 @@ from dataclasses import dataclass, replace
 from functools import partial
 
 from aiogram import Bot
-from aiogram.exceptions import TelegramAPIError, TelegramEntityTooLarge, TelegramNetworkError
+from aiogram.exceptions import TelegramAPIError, TelegramEntityTooLarge
 from aiogram.types import Message
 
+from bot import keyboards
+from bot.delivery import news
 from bot.delivery.copies import share_buttons
 from bot.delivery.links import Links
 from bot.delivery.outgoing import OutgoingFile, OutgoingPath
 from bot.delivery.status_message import Upload, caption, sent_file
-from bot.delivery.trouble import Trouble, trouble
+from bot.delivery.trouble import Trouble, may_have_arrived, trouble
+from bot.delivery.turns import Turn, Turns
 from bot.delivery.upload_progress import telling
 from bot.language import say
-from bot.memory.shared import Shared
+from bot.memory.shared import SentFile, Shared
 from bot.memory.watchers import Watcher, Watchers
+from bot.pacing import Pacing
 from tasks.errors import FileGone, StorageDown
 from tasks.jobs.job import ArchiveFile, Job
 from tasks.storage import Storage
@@ -59,6 +65,8 @@ class Courier:
     _shared: Shared
     _storage: Storage
     _links: Links
+    _turns: Turns
+    _pacing: Pacing
     _local_server: bool
     _sees_nothing: bool = False
     """That server can't read our files."""
@@ -71,11 +79,11 @@ class Courier:
         files = job.result.files if job.result else ()
         if watcher.handed_over:
             watcher = await self._count_as_unsure(watcher)
-        for number, file in list(enumerate(files, start=1))[watcher.sent :]:
+        for number in range(watcher.sent + 1, len(files) + 1):
             upload = Upload(number, len(files))
             await announce(upload)
             try:
-                await self._send(watcher, job, upload, file, announce)
+                await self._send(watcher, job, upload, announce)
             except _AnswerLost:
                 watcher = await self._count_as_unsure(watcher)
             else:
@@ -87,8 +95,50 @@ class Courier:
         log.warning("file %s may have arrived, or not", number)
         return await self._watchers.update(watcher, handed_over=False, sent=number, unsure=(*watcher.unsure, number))
 
-    async def _send(self, watcher: Watcher, job: Job, upload: Upload, file: ArchiveFile, announce: Announce) -> None:
-        await self._wait_for(job, file)
+    async def _send(self, watcher: Watcher, job: Job, upload: Upload, announce: Announce) -> None:
+        file = _file(job, upload)
+        try:
+            if self._links.takes(file):
+                await self._wait_for(job, file)
+                await self._send_at_once(watcher, job, upload.number, self._links.send)
+                return
+            copy = await self._send_first(watcher, job, upload, announce)
+            if copy and not await self._send_copy(watcher, job, upload.number, copy):
+                await self._wait_for(job, file)
+                await self._send_file(Turn(), watcher, job, upload, announce)
+        except _Refused as refusal:
+            raise DeliveryError(refusal.why) from refusal
+
+    async def _send_first(self, watcher: Watcher, job: Job, upload: Upload, announce: Announce) -> SentFile | None:
+        """Upload the file, or return Telegram's copy where somebody else did."""
+        if copy := await self._shared.copy_of(job, upload.number):
+            return copy
+        await self._wait_for(job, _file(job, upload))
+        # Before others wait for this one.
+        await self._pacing.until_open(watcher.chat_id)
+        async with self._turns.turn(job, upload.number) as turn:
+            if turn.copy is None:
+                await self._send_file(turn, watcher, job, upload, announce)
+            return turn.copy
+
+    async def _send_copy(self, watcher: Watcher, job: Job, number: int, copy: SentFile) -> bool:
+        """Whether Telegram took its copy."""
+        try:
+            await self._send_at_once(watcher, job, number, partial(self._document, copy.file_id))
+        except _Refused:
+            await self._shared.forget(job.request.key)
+            return False
+        return True
+
+    async def _send_at_once(
+        self, watcher: Watcher, job: Job, number: int, send: Callable[[Watcher, Job, int], Awaitable[Message]]
+    ) -> None:
+        """Send what is in the window from the beginning."""
+        await self._watchers.update(watcher, handed_over=True)
+        await self._see_through(watcher, job, number, send(watcher, job, number), lambda: True)
+
+    async def _send_file(self, turn: Turn, watcher: Watcher, job: Job, upload: Upload, announce: Announce) -> None:
+        file = _file(job, upload)
         path = self._storage.path(job.id, file)
 
         async def note() -> None:
@@ -98,25 +148,20 @@ class Courier:
             await announce(replace(upload, percent=percent))
 
         async def send(outgoing: OutgoingFile) -> None:
-            sending = self._upload(outgoing, watcher, job, upload.number, file)
+            turn.outgoing = outgoing
+            # To a server of the operator's own, and from there: one after the other.
+            timeout = int(max(120, (2 if self._local_server else 1) * file.size / SLOWEST_UPLOAD))
+            sending = self._document(outgoing, watcher, job, upload.number, timeout)
             await self._see_through(watcher, job, upload.number, sending, lambda: outgoing.handed_over)
 
-        try:
-            if self._links.takes(file):
-                await note()
-                sending = self._links.send(watcher, job, upload.number)
-                await self._see_through(watcher, job, upload.number, sending, lambda: True)
+        offered = path is not None and self._local_server and not self._sees_nothing
+        if path and offered:
+            with suppress(_Refused):
+                await send(OutgoingPath(path, note))
                 return
-            offered = path is not None and self._local_server and not self._sees_nothing
-            if path and offered:
-                with suppress(_Refused):
-                    await send(OutgoingPath(path, note))
-                    return
-            outgoing = OutgoingFile(file.name, file.size, partial(self._storage.open, job.id, file), note)
-            async with telling(outgoing, tell):
-                await send(outgoing)
-        except _Refused as refusal:
-            raise DeliveryError(refusal.why) from refusal
+        outgoing = OutgoingFile(file.name, file.size, partial(self._storage.open, job.id, file), note)
+        async with telling(outgoing, tell):
+            await send(outgoing)
         if offered:
             self._sees_nothing = True
             log.warning("the Bot API server can't read %s: from now on files go to it byte by byte", path)
@@ -130,7 +175,7 @@ class Courier:
         except TelegramAPIError as error:
             log.warning("file %s did not go: %s", number, error)
             refused = trouble(error) is Trouble.REFUSED
-            if isinstance(error, TelegramNetworkError) and handed_over() and not refused:
+            if may_have_arrived(error) and handed_over():
                 raise _AnswerLost from error
             await self._watchers.update(watcher, handed_over=False)
             if refused:
@@ -139,20 +184,26 @@ class Courier:
         if message.document:
             await self._shared.note(job, number, sent_file(job, number, message.document.file_id))
 
-    async def _upload(
-        self, outgoing: OutgoingFile, watcher: Watcher, job: Job, number: int, file: ArchiveFile
+    async def _document(
+        self, document: OutgoingFile | str, watcher: Watcher, job: Job, number: int, request_timeout: int | None = None
     ) -> Message:
         others = [(who, name) for who, name in watcher.joined.items() if who != watcher.user_id]
+        about = caption(sent_file(job, number), others if number == 1 and watcher.chat_id < 0 else ())
+        buttons = await share_buttons(self._bot, self._shared, job.request.key, number)
+        if watcher.follow and job.result and number == len(job.result.files):
+            about += news.under_file(watcher)
+            if job.result.missing:
+                buttons = keyboards.with_retry_missing(buttons, job.id)
+            buttons = keyboards.of_a_follow(buttons, watcher.follow)
         return await self._bot.send_document(
             watcher.chat_id,
-            outgoing,
-            caption=caption(sent_file(job, number), others if number == 1 and watcher.chat_id < 0 else ()),
-            reply_markup=await share_buttons(self._bot, self._shared, job.request.key, number),
+            document,
+            caption=about,
+            reply_markup=buttons,
             message_thread_id=watcher.thread_id,
             reply_parameters=watcher.destination.reply,
-            disable_content_type_detection=True,
-            # To a server of the operator's own, and from there: one after the other.
-            request_timeout=int(max(120, (2 if self._local_server else 1) * file.size / SLOWEST_UPLOAD)),
+            disable_content_type_detection=None if isinstance(document, str) else True,
+            request_timeout=request_timeout,
         )
 
     async def _wait_for(self, job: Job, file: ArchiveFile) -> None:
@@ -165,6 +216,11 @@ class Courier:
             except StorageDown as error:
                 log.warning("job %s: the storage: %s", job.id, error)
                 await asyncio.sleep(STORAGE_SECONDS)
+
+
+def _file(job: Job, upload: Upload) -> ArchiveFile:
+    files = job.result.files if job.result else ()
+    return files[upload.number - 1]
 
 
 class _AnswerLost(Exception):

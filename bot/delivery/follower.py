@@ -14,6 +14,7 @@ from redis.exceptions import RedisError
 
 from bot.background import Background
 from bot.delivery.watch import Watch, WatchTools
+from bot.memory.parcels import Parcels
 from bot.memory.processes import TakenForDead
 from bot.process_lease import ProcessLease
 from tasks.jobs.store import JobStore
@@ -32,8 +33,11 @@ CHATS_AT_ONCE = 10
 class Follower:
     """Runs one `Watch` for each watcher in the chats of this process."""
 
-    def __init__(self, tools: WatchTools, store: JobStore, lease: ProcessLease, background: Background) -> None:
+    def __init__(
+        self, tools: WatchTools, store: JobStore, parcels: Parcels, lease: ProcessLease, background: Background
+    ) -> None:
         self._tools = tools
+        self._parcels = parcels
         self._store = store
         self._lease = lease
         self._background = background
@@ -88,7 +92,8 @@ class Follower:
         for key in await self._tools.watchers.all_keys():
             watchers[_chat(key)].append(key)
         chats = watchers.keys() | boards.keys()
-        await self._lease.release(lambda chat: chat not in chats and chat not in self._in_chat)
+        kept = chats | await self._parcels.chats()
+        await self._lease.release(lambda chat: chat not in kept and chat not in self._in_chat)
         async for chat in self._taken(chats):
             for key in watchers.get(chat, ()):
                 if self._begin(key):

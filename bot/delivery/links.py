@@ -6,6 +6,7 @@ from aiogram import Bot
 from aiogram.types import Message
 
 from bot import keyboards
+from bot.delivery import news
 from bot.delivery.status_message import caption, sent_file
 from bot.language import say
 from bot.memory.fetches import LINK_SECONDS, Fetches
@@ -34,11 +35,12 @@ class Links:
         # Kept before anybody can ask for it.
         await self._watchers.hold(job.id, Holder.LINK, time.time() + LINK_SECONDS)
         token = await self._fetches.new_link(job.id, number)
+        keyboard = keyboards.open_link(say("Download"), f"{self._settings.public_url}/files/{token}")
         about = say("Too large for the chat: the link works for {hours} hours, for anybody who has it.", hours=HOURS)
         return await self._bot.send_message(
             watcher.chat_id,
-            f"{caption(sent_file(job, number))}\n\n{about}",
-            reply_markup=keyboards.open_link(say("Download"), f"{self._settings.public_url}/files/{token}"),
+            f"{caption(sent_file(job, number))}{news.under_file(watcher)}\n\n{about}",
+            reply_markup=keyboards.of_a_follow(keyboard, watcher.follow) if watcher.follow else keyboard,
             message_thread_id=watcher.thread_id,
             reply_parameters=watcher.destination.reply,
         )

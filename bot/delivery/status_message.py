@@ -168,7 +168,12 @@ def goes_private(job_id: str) -> Screen:
 
 def in_private(screen: Screen) -> Screen:
     """The same, where it is told in private though it was asked for in a group."""
-    return replace(screen, text=f"{screen.text}\n{say('I may not write where you asked for it, so it comes here.')}")
+    return replace(screen, text=f"{screen.text}\n{not_there()}")
+
+
+def not_there() -> str:
+    """Why it is told in private."""
+    return say("I may not write where you asked for it, so it comes here.")
 
 
 def failed(job: Job, reason: str) -> Screen:

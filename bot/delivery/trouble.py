@@ -48,6 +48,17 @@ WORDS = {
 }
 
 
+NO_WAY = "ClientConnector"
+"""How the errors of connections begin that never came about."""
+
+
+def may_have_arrived(error: TelegramAPIError) -> bool:
+    """Whether Telegram may have done what it was asked for, once all of that went out."""
+    if isinstance(error, TelegramEntityTooLarge) or not isinstance(error, TelegramNetworkError):
+        return False
+    return NO_WAY not in error.message
+
+
 def trouble(error: TelegramAPIError) -> Trouble:
     """Which policy this error calls for."""
     if isinstance(error, TelegramMigrateToChat):

@@ -8,13 +8,14 @@ from contextlib import suppress
 from dataclasses import dataclass
 
 from aiogram import Bot
-from aiogram.exceptions import TelegramAPIError, TelegramMigrateToChat
+from aiogram.exceptions import TelegramAPIError, TelegramBadRequest, TelegramMigrateToChat
 from aiogram.types import ReactionTypeEmoji
 from redis.exceptions import RedisError
 
-from bot.delivery import status_message
+from bot.delivery import news, status_message
+from bot.delivery.addresses import Addresses
 from bot.delivery.board import Boards
-from bot.delivery.courier import Courier, DeliveryError
+from bot.delivery.courier import Announce, Courier, DeliveryError
 from bot.delivery.line import Line
 from bot.delivery.status_message import Upload
 from bot.delivery.trouble import Trouble, trouble
@@ -23,6 +24,7 @@ from bot.language import speaking
 from bot.memory.history import History
 from bot.memory.watchers import Watcher, Watchers
 from bot.pacing import Pacing
+from bot.requests import FOLLOWING
 from bot.texts import sentence
 from tasks.dispatch import Dispatch
 from tasks.errors import OtherVersion, RequestError
@@ -36,6 +38,8 @@ LOOK_SECONDS = 10.0
 """The record is looked at so often even when no event came."""
 IN_LINE_SECONDS = 3.0
 """How often it is looked where a queued job stands: no event tells that others moved."""
+QUIET_LOOK_SECONDS = 60.0
+"""The same, where nothing is shown on the way."""
 TROUBLE_SECONDS = 15.0
 """Between two tries while Telegram is not well."""
 NODDED = "nodded"
@@ -60,8 +64,11 @@ class WatchTools:
     history: History
     boards: Boards
     line: Line
+    addresses: Addresses
     has_others: bool
     """Whether there is more than one source."""
+    news: asyncio.Semaphore
+    """So many files that nobody asked for are sent at a time."""
 
     async def let_go(self, job_id: str) -> None:
         """Nobody waits for the job any more. A bot that is killed over it finds it among the released ones."""
@@ -81,6 +88,7 @@ class Watch:
         self._changed = asyncio.Event()
         self._seen: JobState | None = None
         self._readable = True
+        self._is_quiet = False
         self._quiet_until = 0.0
         self._clock: asyncio.TimerHandle | None = None
 
@@ -90,7 +98,8 @@ class Watch:
         Where it only gets on, nothing is looked at before the chat may be told.
         """
         if state == self._seen and state in GETTING_ON:
-            self._look_in_turn()
+            if not self._is_quiet:
+                self._look_in_turn()
         else:
             self._changed.set()
 
@@ -124,7 +133,7 @@ class Watch:
     async def _follow(self) -> None:
         while watcher := await self._watcher():
             job = await self._job(watcher)
-            self._seen = None
+            self._seen, self._is_quiet = None, watcher.is_quiet
             if isinstance(job, Job):
                 self._seen = job.state
                 begin(job=job.id, chat=self._chat_id, source=job.request.source)
@@ -165,18 +174,23 @@ class Watch:
     async def _tell(self, watcher: Watcher, job: Job) -> None:
         """Bring the chat up to date."""
         if watcher.cancelled_by:
-            await self._end(watcher, status_message.cancelled(job, watcher.cancelled_by))
+            await self._end_as_hoped(watcher, status_message.cancelled(job, watcher.cancelled_by))
         elif job.state.is_open:
             await self._show_running(watcher, job)
             seconds = IN_LINE_SECONDS if job.state is JobState.QUEUED else LOOK_SECONDS
             # Not all at once, where a start began to follow a thousand of them.
-            await self._next_change(seconds * random.uniform(0.5, 1.0))  # noqa: S311 - no secret
+            await self._next_change(self._look_after(seconds) * random.uniform(0.5, 1.0))  # noqa: S311 - no secret
         elif job.state is JobState.READY:
             await self._deliver(watcher, job)
         elif job.state is JobState.FAILED:
-            await self._end(watcher, self._offering(status_message.failed_by_record(job), job))
+            screen = news.of_a_follow(status_message.failed_by_record(job), watcher, job)
+            await self._end(watcher, self._offering(screen, job))
         else:
             await self._start_over(watcher, job)
+
+    def _look_after(self, seconds: float) -> float:
+        """Where nothing is shown on the way, events tell soon enough what comes of it."""
+        return QUIET_LOOK_SECONDS if self._is_quiet else seconds
 
     async def _meet(self, watcher: Watcher, error: TelegramAPIError) -> None:
         """Do what this trouble calls for, so that the next turn of the loop can go well."""
@@ -187,6 +201,7 @@ class Watch:
             case Trouble.MESSAGE_LOST:
                 await self._tools.watchers.update(watcher, message_id=None, shown="")
             case Trouble.UPGRADED if isinstance(error, TelegramMigrateToChat):
+                await self._tools.addresses.moved(self._chat_id, error.migrate_to_chat_id)
                 await self._move(watcher, error.migrate_to_chat_id, redirected=False)
             case Trouble.NO_TOPIC if watcher.thread_id is not None:
                 # Without a topic it goes to the general one.
@@ -195,6 +210,9 @@ class Watch:
                 with suppress(TelegramAPIError):
                     await self._show(watcher, status_message.goes_private(watcher.job_id))
                 await self._move(watcher, watcher.user_id, redirected=True)
+            case Trouble.GONE:
+                await self._tools.addresses.gone(self._chat_id)
+                await self._give_up(watcher)
             case _:
                 await self._give_up(watcher)
 
@@ -202,7 +220,8 @@ class Watch:
         """Go on in another chat, with a status message of its own. The job has one watcher more for a moment."""
         here: dict[str, object] = {"thread_id": None, "asked_in": None, "message_id": None, "shown": ""}
         if redirected:
-            here |= {"redirected": True, "joined": {watcher.user_id: watcher.user_name}}
+            joined = {} if watcher.is_quiet else {watcher.user_id: watcher.user_name}
+            here |= {"redirected": True, "joined": joined}
         await self._hand_on(watcher, watcher.model_copy(update={"chat_id": chat_id, **here}))
 
     async def _hand_on(self, watcher: Watcher, successor: Watcher) -> None:
@@ -222,6 +241,9 @@ class Watch:
         self._changed.clear()
 
     async def _show_running(self, watcher: Watcher, job: Job) -> None:
+        if watcher.is_quiet:
+            await self._take_back(watcher)
+            return
         if await self._tools.boards.covers(watcher):
             if watcher.message_id is None:
                 await self._nod(watcher)
@@ -243,6 +265,14 @@ class Watch:
         others = self._neighbours[self._chat_id] - 1
         self._quiet_until = asyncio.get_running_loop().time() + others * TURN_SECONDS
         return watcher
+
+    async def _take_back(self, watcher: Watcher) -> None:
+        """Who asked as well does not wait any more: what was said to them goes."""
+        if watcher.message_id is None:
+            return
+        with suppress(TelegramBadRequest):
+            await self._tools.bot.delete_message(watcher.chat_id, watcher.message_id)
+        await self._tools.watchers.update(watcher, message_id=None, shown="")
 
     async def _nod(self, watcher: Watcher) -> None:
         """Show that the request was seen, where a board tells the rest."""
@@ -289,7 +319,7 @@ class Watch:
     async def _deliver(self, watcher: Watcher, job: Job) -> None:
         async def announce(upload: Upload) -> None:
             nonlocal watcher
-            if watcher.shown == NODDED:
+            if watcher.shown == NODDED or watcher.is_quiet:
                 return  # the chat has little to spare: its own message comes with the end
             screen = status_message.uploading(job, upload)
             if upload.percent is None:
@@ -297,26 +327,36 @@ class Watch:
             else:
                 watcher = await self._show_percent(watcher, screen)
 
-        delivery = asyncio.create_task(self._tools.courier.deliver(watcher, job, announce))
+        delivery = asyncio.create_task(self._bring(watcher, job, announce))
         try:
             if await self._finished_or_cancelled(delivery):
                 await delivery
-                fresh = await self._fresh(watcher)
-                screen = (
-                    status_message.unsure(job, fresh.unsure)
-                    if fresh.unsure
-                    else self._offering(status_message.done(job), job)
-                )
-                await self._tools.history.add(job.request, fresh.user_id, fresh.chat_id)
-                await self._end(fresh, screen)
+                await self._finish(await self._fresh(watcher), job)
         except DeliveryError as error:
             fresh = await self._fresh(watcher)
-            await self._end(fresh, status_message.failed(job, str(error)))
+            await self._end(fresh, news.of_a_follow(status_message.failed(job, str(error)), fresh, job))
         except asyncio.CancelledError:
             await self._wait_for_the_answer(delivery)
             raise
         finally:
             delivery.cancel()
+
+    async def _bring(self, watcher: Watcher, job: Job, announce: Announce) -> None:
+        if not watcher.is_quiet:
+            await self._tools.courier.deliver(watcher, job, announce)
+            return
+        # A chat that wants silence for long does not keep others waiting.
+        await self._tools.pacing.until_open(self._chat_id)
+        async with self._tools.news:
+            await self._tools.courier.deliver(await self._fresh(watcher), job, announce)
+
+    async def _finish(self, watcher: Watcher, job: Job) -> None:
+        """All is sent, as far as is known."""
+        await self._tools.history.add(job.request, watcher.user_id, watcher.chat_id)
+        if watcher.unsure:
+            await self._end(watcher, news.of_a_follow(status_message.unsure(job, watcher.unsure), watcher))
+        else:
+            await self._end_as_hoped(watcher, self._offering(status_message.done(job), job))
 
     async def _show_percent(self, watcher: Watcher, screen: Screen) -> Watcher:
         """Show how far an upload is, which goes on whatever comes of that."""
@@ -341,7 +381,7 @@ class Watch:
     async def _finished_or_cancelled(self, delivery: asyncio.Task[None]) -> bool:
         """Wait until the delivery is over (True) or the watcher is cancelled (False)."""
         while not delivery.done():
-            waiting = asyncio.create_task(self._next_change(LOOK_SECONDS))
+            waiting = asyncio.create_task(self._next_change(self._look_after(LOOK_SECONDS)))
             await asyncio.wait({delivery, waiting}, return_when=asyncio.FIRST_COMPLETED)
             waiting.cancel()
             now = await self._tools.watchers.get(self._key)
@@ -354,6 +394,13 @@ class Watch:
         await self._give_up(watcher)
         log.info("settled")
 
+    async def _end_as_hoped(self, watcher: Watcher, screen: Screen) -> None:
+        """The end that people expect: it is told only where something was told before."""
+        if watcher.is_quiet and watcher.message_id is None:
+            await self._give_up(watcher)
+        else:
+            await self._end(watcher, screen)
+
     async def _give_up(self, watcher: Watcher) -> None:
         """Nothing more to tell here. The last one who waited lets go of the job as well."""
         if await self._tools.watchers.remove(watcher):
@@ -362,7 +409,9 @@ class Watch:
     async def _start_over(self, watcher: Watcher, job: Job) -> None:
         """The job ended for somebody else just as this watcher joined it: ask for the same once more."""
         try:
-            submitted = await self._tools.dispatch.submit(job.request, watcher.requester)
+            submitted = await self._tools.dispatch.submit(
+                job.request, FOLLOWING if watcher.is_quiet else watcher.requester, limited=not watcher.is_quiet
+            )
         except RequestError as error:
             await self._end(watcher, status_message.failed(job, sentence(error.code, error.detail)))
         else:

@@ -108,6 +108,10 @@ class Follows:
         except ValidationError:
             return None
 
+    async def is_there(self, chat_id: int, key: str) -> bool:
+        """Whether the chat follows the title, be it in a way that this release can't read."""
+        return bool(await self._redis.exists(_key(chat_id, key)))
+
     async def change(self, chat_id: int, key: str, **fields: Any) -> Follow | None:
         """Write these fields; the follow with them, None if there is none any more. Two at once each write their own."""
         words = [word for name, value in fields.items() for word in (name, json.dumps(value))]

@@ -37,6 +37,10 @@ class History:
                 pipeline.expire(f"{KEY}:{whose}", KEEP_SECONDS)
             await pipeline.execute()
 
+    async def remember(self, request: DownloadRequest) -> None:
+        """Somebody may ask for it by its key, though nobody got it yet."""
+        await self._redis.set(f"manhwa:bot:request:{request.key}", request.model_dump_json(), ex=KEEP_SECONDS)
+
     async def of(self, whose: int, most: int) -> list[DownloadRequest]:
         """The newest deliveries to a person or group."""
         keys = cast("list[str]", await self._redis.zrevrange(f"{KEY}:{whose}", 0, most - 1))
@@ -44,7 +48,7 @@ class History:
         return [request for request in found if request]
 
     async def request(self, key: str) -> DownloadRequest | None:
-        """The request of that key, if it was delivered lately."""
+        """The request of that key, if it was delivered or offered lately."""
         text = cast("str | None", await self._redis.get(f"manhwa:bot:request:{key}"))
         return remembered(REQUEST, text)
 

@@ -91,6 +91,15 @@ class Shared:
             pipeline.expire(key, KEEP_SECONDS)
             await pipeline.execute()
 
+    async def copy_of(self, job: Job, number: int) -> SentFile | None:
+        """The job's file of that number, if Telegram has the very same one."""
+        text = cast("str | None", await self._redis.hget(f"{KEY}:files:{job.request.key}", str(number)))
+        found, result = remembered(SENT_FILE, text), job.result
+        if found is None or result is None:
+            return None
+        same = (found.file, found.total, found.missing) == (result.files[number - 1], len(result.files), result.missing)
+        return found if same else None
+
     async def whole(self, request_key: str) -> list[SentFile]:
         """All files of a request that nothing was missing of; none where Telegram does not have them all."""
         fields = cast("dict[str, str]", await self._redis.hgetall(f"{KEY}:files:{request_key}"))

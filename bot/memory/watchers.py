@@ -9,18 +9,21 @@ Keys
     manhwa:bot:watchers:released       set of jobs that nobody waits for any more and that are to be let go of
     manhwa:bot:watchers:held           zset of `<job>:<holder>` by the time until which it is kept
 
+Who waits for news of a followed title is nobody's in particular: see `Watcher.is_quiet`.
+
 What any process may change is told in the stream of the jobs' events, for the process that looks after the chat.
 """
 
 import time
 from dataclasses import dataclass
-from enum import StrEnum
+from enum import IntEnum, StrEnum
 from typing import Any, cast
 
 from pydantic import Field, ValidationError, field_validator
 from redis.asyncio import Redis
 
 from bot.destination import Destination
+from bot.memory.parcels import OUTBOX
 from bot.memory.processes import CHATS, TakenForDead, acting_as
 from tasks.jobs.job import VERSION, is_readable
 from tasks.jobs.store import EVENTS
@@ -36,9 +39,21 @@ local function tell(stream, job, watcher)
 end
 """
 ADD = f"""{TELL}
-if redis.call('SADD', KEYS[1], ARGV[1]) == 0 then return 0 end
-redis.call('HSET', KEYS[2], unpack(ARGV, 5))
-redis.call('ZADD', KEYS[3], ARGV[2], ARGV[1])
+local waits = redis.call('SISMEMBER', KEYS[1], ARGV[1]) == 1
+if ARGV[6] ~= '' then
+  if redis.call('HEXISTS', KEYS[7], ARGV[6]) == 0 then return -1 end
+  if waits and redis.call('HGET', KEYS[2], 'cancelled_by') ~= '' then return -2 end
+  redis.call('HDEL', KEYS[7], ARGV[6])
+  if waits and ARGV[7] ~= '' then redis.call('HSET', KEYS[7], ARGV[6], ARGV[7]) end
+end
+if waits then return 0 end
+redis.call('SADD', KEYS[1], ARGV[1])
+redis.call('HSET', KEYS[2], unpack(ARGV, 8))
+for n = 8, #ARGV, 2 do
+  if string.sub(ARGV[n], 1, 5) == 'with:' then
+    redis.call('ZADD', ARGV[5] .. string.sub(ARGV[n], 6), ARGV[2], ARGV[1])
+  end
+end
 redis.call('SADD', KEYS[4], ARGV[3])
 redis.call('SADD', KEYS[5], ARGV[4])
 tell(KEYS[6], ARGV[4], ARGV[1])
@@ -62,6 +77,7 @@ for _, name in ipairs(redis.call('HKEYS', KEYS[2])) do
     return 1
   end
 end
+if (redis.call('HGET', KEYS[2], 'follow') or '') ~= '' then return 1 end
 if redis.call('SISMEMBER', KEYS[1], ARGV[1]) == 1 then redis.call('HSET', KEYS[2], 'cancelled_by', ARGV[3]) end
 return 1
 """
@@ -112,6 +128,18 @@ class Holder(StrEnum):
     """A link to one of its files that was sent to a chat."""
 
 
+class Taken(IntEnum):
+    """What became of a parcel of news for which a chat is to wait."""
+
+    GONE = -1
+    """Another process brought it."""
+    LATER = -2
+    """The chat just gives up what it waited for: it is still there."""
+    JOINED = 0
+    """The chat waits for the same already, because somebody asked."""
+    ADDED = 1
+
+
 class Watcher(Value):
     """Someone who waits for a job in a chat, and is told in that `language`.
 
@@ -119,7 +147,8 @@ class Watcher(Value):
     that asked for it, `message_id` the status message once it is sent, `shown` a digest of what it says. `sent` is how many
     of the job's files went to the chat, `handed_over` that Telegram may have all of the next one but has not answered,
     `unsure` the numbers of those that it never answered for. `redirected` says that it is told in private because the bot
-    may not write where it was asked.
+    may not write where it was asked. `follow` is the key of the title that the chat follows, where its news are waited for, and
+    `elsewhere` JSON of the new chapters that can only be read elsewhere.
     """
 
     version: int = VERSION
@@ -138,6 +167,8 @@ class Watcher(Value):
     unsure: tuple[int, ...] = ()
     redirected: bool = False
     cancelled_by: str = ""
+    follow: str = ""
+    elsewhere: str = ""
 
     @field_validator("unsure", mode="before")
     @classmethod
@@ -147,6 +178,11 @@ class Watcher(Value):
     @property
     def key(self) -> str:
         return f"{self.job_id}:{self.chat_id}"
+
+    @property
+    def is_quiet(self) -> bool:
+        """Whether nobody asked for it: only the file comes, and nothing is said of its way."""
+        return bool(self.follow) and not self.joined
 
     @property
     def requester(self) -> str:
@@ -182,11 +218,22 @@ class Watchers:
 
     async def add(self, watcher: Watcher) -> bool:
         """Note that the chat waits for the job; False if it does already."""
-        joined = watcher.joined or {watcher.user_id: watcher.user_name}
+        return await self._note(watcher, "", "") == Taken.ADDED
+
+    async def add_for_news(self, watcher: Watcher, parcel_id: str, rest: str) -> Taken:
+        """Let the watcher take the place of that parcel, so that it is brought once, whatever happens to this process.
+
+        Where the chat waits for the same already, `rest` stays of the parcel; empty = nothing.
+        """
+        return await self._note(watcher, parcel_id, rest)
+
+    async def _note(self, watcher: Watcher, parcel_id: str, rest: str) -> Taken:
+        joined = watcher.joined or ({} if watcher.follow else {watcher.user_id: watcher.user_name})
         everything = _fields(watcher) | {f"{WITH}{user_id}": name for user_id, name in joined.items()}
         fields: list[Any] = [word for pair in everything.items() for word in pair]
-        args: list[Any] = [watcher.key, time.time(), watcher.chat_id, watcher.job_id, *fields]
-        return bool(await self._add(keys=[*_keys(watcher), EVENTS], args=args))
+        place: list[Any] = [watcher.key, time.time(), watcher.chat_id, watcher.job_id]
+        args = [*place, f"{KEY}s-of:", parcel_id, rest, *fields]
+        return Taken(await self._add(keys=[*_keys(watcher), EVENTS, OUTBOX], args=args))
 
     async def join(self, watcher: Watcher, user_id: int, name: str) -> bool:
         """Note that somebody else waits there as well; False if they do already, or it is over."""
@@ -197,7 +244,8 @@ class Watchers:
     async def leave(self, watcher: Watcher, user_id: int, name: str) -> bool:
         """One of those who wait there does not any more; False if they did not before.
 
-        Where they asked first, one who joined takes their place; where nobody is left, it is cancelled for the chat.
+        Where they asked first, one who joined takes their place; where nobody is left, it is cancelled for the chat, unless the
+        chat follows the title.
         """
         keys = [f"{KEY}s", f"{KEY}:{watcher.key}", f"{KEY}s-of:{user_id}", EVENTS]
         return bool(await self._leave(keys=keys, args=[watcher.key, f"{WITH}{user_id}", name, watcher.job_id]))
