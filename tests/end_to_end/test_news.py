@@ -10,6 +10,7 @@ import pytest
 from bot.local.telegram import StandIn
 from bot.memory.follows import Way
 from bot.memory.quiet_hours import DAY, Quiet, QuietHours
+from bot.middlewares import Polite
 from bot.settings import BotSettings
 from tasks.jobs.store import JobStore
 from tasks.models import ArchiveFormat
@@ -19,6 +20,12 @@ from tests.end_to_end.feed import LANTERN, Feed, chapter
 from tests.person import GROUP, JUNHO, MINA, SMALL_GROUP, SOFIA, Message, Person, buttons
 
 pytestmark = pytest.mark.usefixtures("worker")
+
+
+@pytest.fixture(autouse=True)
+def _soon(monkeypatch: pytest.MonkeyPatch) -> None:
+    for where in ("herald.LOOK_SECONDS", "herald.LATER_SECONDS", "watch.TROUBLE_SECONDS"):
+        monkeypatch.setattr(f"bot.delivery.{where}", 0.1)
 
 
 @pytest.fixture
@@ -130,9 +137,8 @@ class TestTrouble:
     """What Telegram may say to news."""
 
     @pytest.fixture(autouse=True)
-    def _soon(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        for where in ("herald.LATER_SECONDS", "watch.TROUBLE_SECONDS"):
-            monkeypatch.setattr(f"bot.delivery.{where}", 0.1)
+    def _at_once(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(Polite, "ATTEMPTS", 1)
 
     @pytest.mark.parametrize(("way", "method"), [(Way.NOTICE, "sendMessage"), (Way.FILE, "sendDocument")])
     async def test_who_blocked_the_bot_follows_nothing_any_more(
@@ -213,12 +219,12 @@ class TestTrouble:
 
     async def test_while_telegram_is_down_nothing_is_said_twice(self, feed: Feed, mina: Person) -> None:
         await feed.followed_by(MINA, way=Way.NOTICE)
-        await mina.orders_fault(method="sendMessage", times=7, status=502, body="<html>Bad Gateway</html>")
+        await mina.orders_fault(method="sendMessage", times=2, status=502, body="<html>Bad Gateway</html>")
         await feed.brings(chapter("1"))
         assert "already" not in (await mina.sees("🔔"))["text"]
         assert len(await mina.messages()) == 1
 
-    async def test_what_can_not_be_had_is_told_once(self, feed: Feed, mina: Person, junho: Person) -> None:
+    async def test_what_can_not_be_had_is_told_once(self, feed: Feed, mina: Person) -> None:
         await feed.followed_by(MINA)
         await feed.brings(chapter("1", id="nowhere"))
         failed = await mina.sees("❌ Failed")

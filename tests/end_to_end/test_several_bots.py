@@ -15,13 +15,18 @@ import pytest
 from redis.asyncio import Redis
 
 from bot.local.telegram import StandIn
+from bot.local.telegram.faults import Fault
+from bot.memory.follows import Way
 from bot.memory.processes import CHATS
 from bot.settings import BotSettings
+from tasks.models import Chapter
 from tasks.resources import open_redis
 from tests.conftest import beside, process
+from tests.end_to_end.feed import Feed
 from tests.end_to_end.proxy import Proxy
 from tests.end_to_end.shelf import SEARCH, Shelf, make_large
 from tests.end_to_end.test_bad_days import folders
+from tests.end_to_end.test_news_for_many import HARBOUR, crowd, documents_of
 from tests.person import GROUP, MINA, Person, soon
 from tests.web_server import Reply, as_json
 
@@ -58,6 +63,10 @@ class Bots:
         self._running[running.pid], self._addresses[running.pid] = running, found[1]
         self.reach(*self._addresses)
         return running.pid
+
+    @property
+    def redis(self) -> Redis:
+        return self._redis
 
     @property
     def pids(self) -> list[int]:
@@ -217,3 +226,36 @@ class TestTwo:
         let_go.set()
         shelf.server.on(SEARCH, as_json({"results": [{"id": "7/harbour-lights", "title": "Harbour Lights"}]}))
         await mina.sees_button("Harbour Lights")
+
+
+@pytest.mark.usefixtures("consumet_worker")
+class TestNews:
+    async def test_killed_over_an_upload_for_many_each_chat_gets_it_once(
+        self, shelf: Shelf, telegram: StandIn, bots: Bots, consumet_settings: BotSettings
+    ) -> None:
+        feed, chats = Feed(bots.redis, HARBOUR), crowd(telegram, 8)
+        make_large(shelf, edge=2000)
+        telegram.faults.order(Fault(method="sendDocument", unread=True, delay=30))
+        for chat in chats:
+            await feed.followed_by(chat)
+        await feed.brings(*(Chapter(id=Shelf.chapter(n), number=str(n)) for n in (1, 2, 3)))
+        await soon(lambda: telegram.faults.used("sendDocument"), "the upload's beginning")
+        for pid in bots.pids:
+            await bots.kill(pid)
+        await bots.start()
+        await soon(lambda: len(documents_of(telegram)) >= 8, "the files")
+        await soon(lambda: folders(consumet_settings) == [], "the job's folder is gone")
+        assert documents_of(telegram) == chats
+        assert len(telegram.world.messages) == 8
+        assert telegram.files.uploads == 1
+
+    async def test_killed_before_telegram_s_answer_the_next_notice_says_so(self, mina: Person, bots: Bots) -> None:
+        feed = Feed(bots.redis, HARBOUR)
+        await feed.followed_by(MINA, way=Way.NOTICE)
+        await mina.orders_fault(method="sendMessage", do_it=True, delay=30)
+        await feed.brings(Chapter(id=Shelf.chapter(1), number="1"))
+        await mina.sees("🔔")
+        await bots.kill(await bots.owner(MINA))
+        await mina.sees("You may have got this already")
+        await feed.is_told()
+        assert len(await mina.messages()) == 2
