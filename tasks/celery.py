@@ -1,5 +1,7 @@
 """The Celery app: `celery -A tasks worker -Q downloads`, `-Q cleanup`, `celery -A tasks beat`."""
 
+from typing import Any
+
 from celery import Celery
 from kombu import Exchange, Queue
 
@@ -8,6 +10,9 @@ from tasks.settings import SettingsError, task_settings
 
 SWEEP_TASK = "tasks.sweep"
 SWEEP_SECONDS = 60.0
+LOOK_TASK = "tasks.look"
+LOOK_SECONDS = 60.0
+"""At most, between two messages to look at what is due."""
 
 
 def _app() -> Celery:
@@ -33,10 +38,14 @@ def _app() -> Celery:
             DOWNLOAD_TASK: {"queue": DOWNLOADS},
             CLEAN_UP_TASK: {"queue": CLEANUP},
             SWEEP_TASK: {"queue": CLEANUP},
+            LOOK_TASK: {"queue": CLEANUP},
         },
         # Nothing of it is worth a file: the worker module sees to it that a sweep is sent at the start as well.
         beat_scheduler="celery.beat:Scheduler",
-        beat_schedule={"sweep": {"task": SWEEP_TASK, "schedule": SWEEP_SECONDS, "options": {"expires": SWEEP_SECONDS}}},
+        beat_schedule={
+            "sweep": _every(SWEEP_SECONDS, SWEEP_TASK),
+            "look": _every(min(LOOK_SECONDS, settings.look_interval), LOOK_TASK),
+        },
         task_serializer="json",
         result_serializer="json",
         accept_content=["json"],
@@ -58,6 +67,11 @@ def _app() -> Celery:
         worker_redirect_stdouts=False,
     )
     return app
+
+
+def _every(seconds: float, task: str) -> dict[str, Any]:
+    """A message that is worth nothing any more once the next one is sent."""
+    return {"task": task, "schedule": seconds, "options": {"expires": seconds}}
 
 
 try:

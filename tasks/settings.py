@@ -178,6 +178,7 @@ class TaskSettings(BaseSettings):
     cache_limit_mb: int = Field(default=5000, ge=0)
     download_concurrency: int = Field(default=8, ge=1, le=16)
     source_rate_limit: int = Field(default=5, ge=1, le=1000)
+    look_interval: int = Field(default=60, ge=1, le=86_400)
     max_chapters_per_job: int = Field(default=200, ge=1)
     max_active_jobs_per_user: int = Field(default=5, ge=1)
     log_format: Literal["text", "json"] = "text"

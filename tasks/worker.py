@@ -32,11 +32,12 @@ from redis.exceptions import RedisError
 
 from tasks import janitor, pipeline
 from tasks.alive import Alive
-from tasks.celery import SWEEP_SECONDS, SWEEP_TASK, app
+from tasks.celery import LOOK_SECONDS, LOOK_TASK, SWEEP_SECONDS, SWEEP_TASK, app
 from tasks.dispatch import CLEAN_UP_TASK, DOWNLOAD_TASK
 from tasks.errors import GaveWay, JobCancelled, LeaseLost, ManhwaError
 from tasks.jobs.job import JobState, Progress
 from tasks.logs import begin, set_up
+from tasks.look import look
 from tasks.settings import task_settings
 from tasks.stopping import run_job
 from tasks.storage import open_storage
@@ -74,9 +75,10 @@ def _begin_task(args: list[str], **_: object) -> None:
 
 
 @beat_init.connect
-def _sweep_at_once(**_: object) -> None:
+def _begin_at_once(**_: object) -> None:
     """Beat counts its minute from its start: one that dies often would never come to its end."""
     sweep.apply_async(expires=SWEEP_SECONDS)
+    look_around.apply_async(expires=LOOK_SECONDS)
 
 
 @worker_before_create_process.connect
@@ -151,6 +153,12 @@ def clean_up(job_id: str) -> None:
 def sweep() -> int:
     """Remove what dead processes left; how many folders."""
     return asyncio.run(janitor.sweep(task_settings()))
+
+
+@app.task(name=LOOK_TASK)
+def look_around() -> int:
+    """Look for new chapters of followed titles; how many there are."""
+    return asyncio.run(look(task_settings()))
 
 
 def _meta(state: JobState, progress: Progress) -> dict[str, Any]:

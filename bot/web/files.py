@@ -196,6 +196,8 @@ async def _chunks_here(path: Path, piece: range) -> AsyncGenerator[bytes, None]:
         while left and (chunk := await asyncio.to_thread(file.read, min(CHUNK, left))):
             left -= len(chunk)
             yield chunk
+    if left:
+        raise FileGone  # it is shorter than it was
 
 
 async def _pour(

@@ -6,13 +6,26 @@ from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import quote, unquote, urlsplit
 
+import httpx
 from pydantic import ValidationError
 
 from tasks.errors import NoPages, NotFound, SourceFailed
-from tasks.models import LONGEST_ID, NO_FILTERS, Filters, Link, Listing, Manga, MangaDetails, Page, Quality, SearchPage
+from tasks.models import (
+    LONGEST_ID,
+    NO_FILTERS,
+    Chapter,
+    Filters,
+    Link,
+    Listing,
+    Manga,
+    MangaDetails,
+    Page,
+    Quality,
+    SearchPage,
+)
 from tasks.sources import consumet_answers as answers
 from tasks.sources.fields import parsed
-from tasks.sources.http import SourceHttp
+from tasks.sources.http import Answer, SourceHttp, unless
 from tasks.sources.source import one_line
 
 ROUTES = {"info", "read"}
@@ -119,6 +132,7 @@ class Consumet:
     """One provider of a Consumet API as a source."""
 
     has_smaller = False
+    at_once = 0
     is_local = False
 
     def __init__(self, http: SourceHttp, base_url: str, provider: Provider) -> None:
@@ -160,21 +174,28 @@ class Consumet:
         return bool(found.has_next)
 
     async def details(self, manga_id: str) -> MangaDetails:
-        answer = parsed(answers.InfoAnswer, await self._ask("info", "id", manga_id), self.name)
-        return MangaDetails(
-            manga=answers.manga(answer, self.name, manga_id, self._provider.manga_address),
-            chapters=answers.chapters(
-                answer.chapters,
-                one_per_number=self._provider.one_per_number,
-                address=self._provider.chapter_address,
-            ),
+        answer = self._info(await self._answer("info", "id", manga_id))
+        manga = answers.manga(answer, self.name, manga_id, self._provider.manga_address)
+        return MangaDetails(manga=manga, chapters=self._chapters(answer))
+
+    def _info(self, answer: Answer) -> answers.InfoAnswer:
+        return parsed(answers.InfoAnswer, self._decoded(answer), self.name)
+
+    def _chapters(self, answer: answers.InfoAnswer) -> tuple[Chapter, ...]:
+        return answers.chapters(
+            answer.chapters,
+            one_per_number=self._provider.one_per_number,
+            address=self._provider.chapter_address,
         )
 
     async def marks(self, _manga_ids: Sequence[str], /) -> Mapping[str, str]:
         return {}
 
-    async def look(self, manga_id: str, _mark: str = "", /) -> Listing:
-        return Listing(chapters=(await self.details(manga_id)).chapters)
+    async def look(self, manga_id: str, mark: str = "", /) -> Listing:
+        answer = await self._answer("info", "id", manga_id, unless(mark))
+        if answer.status == httpx.codes.NOT_MODIFIED or (mark and answer.mark == mark):
+            return Listing(chapters=None, mark=mark)
+        return Listing(chapters=self._chapters(self._info(answer)), mark=answer.mark)
 
     async def locate(self, chapter_ids: Sequence[str]) -> MangaDetails:
         """The API has no look-up by chapter id: title and numbers are read off the ids."""
@@ -212,15 +233,24 @@ class Consumet:
         await self._http.json(self._root)
 
     async def _ask(self, route: str, parameter: str, some_id: str) -> Any:
-        """Info or read. Of the errors it can give, only the older generation of the API says "not found"."""
+        return self._decoded(await self._answer(route, parameter, some_id))
+
+    async def _answer(
+        self, route: str, parameter: str, some_id: str, headers: Mapping[str, str] | None = None
+    ) -> Answer:
+        """Info or read."""
         if some_id in STEPS:
             raise NotFound(source=self.name)
+        if self._provider.ids_in_path:
+            return await self._http.ask(f"{self._root}/{route}/{quote(some_id, safe='')}", headers=headers)
+        return await self._http.ask(f"{self._root}/{route}", {parameter: some_id}, headers=headers)
+
+    def _decoded(self, answer: Answer) -> Any:
+        """Of the errors it can give, only the older generation of the API says "not found"."""
         try:
-            if self._provider.ids_in_path:
-                return await self._http.json(f"{self._root}/{route}/{quote(some_id, safe='')}")
-            return await self._http.json(f"{self._root}/{route}", {parameter: some_id})
+            return self._http.decoded(answer)
         except SourceFailed as error:
             said = str(error.detail.get("said", "")).lower()
-            if error.detail.get("status") == 404 and any(word in said for word in NOT_FOUND_WORDS):
+            if error.detail.get("status") == httpx.codes.NOT_FOUND and any(word in said for word in NOT_FOUND_WORDS):
                 raise NotFound(source=self.name) from error
             raise

@@ -22,6 +22,7 @@ class Demo:
 
     number = 30
     has_smaller = False
+    at_once = 0
     is_local = True
     name = "demo"
 

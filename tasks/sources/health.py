@@ -105,7 +105,7 @@ class Health:
 
 
 class Watched:
-    """A source whose answers are noted; while it is paused, searches end at once with `SourcePaused`."""
+    """A source whose answers are noted; while it is paused, searches and looks end at once with `SourcePaused`."""
 
     def __init__(self, source: Source, health: Health) -> None:
         self._source = source
@@ -127,9 +127,12 @@ class Watched:
     def is_local(self) -> bool:
         return self._source.is_local
 
+    @property
+    def at_once(self) -> int:
+        return self._source.at_once
+
     async def search(self, query: str, page: int = 1, filters: Filters = NO_FILTERS, /) -> SearchPage:
-        if pause := await self._health.pause(self.name):
-            raise SourcePaused(source=self.name, seconds=pause)
+        await self._refuse_while_paused()
         # Any text can be searched for: an error is the source's own, while one about an id may be the id's.
         return await self._watch(self._source.search(query, page, filters), (SourceDown, SourceFailed))
 
@@ -137,9 +140,11 @@ class Watched:
         return await self._watch(self._source.details(manga_id), (SourceDown,))
 
     async def marks(self, manga_ids: Sequence[str], /) -> Mapping[str, str]:
+        await self._refuse_while_paused()
         return await self._watch(self._source.marks(manga_ids), (SourceDown,))
 
     async def look(self, manga_id: str, mark: str = "", /) -> Listing:
+        await self._refuse_while_paused()
         return await self._watch(self._source.look(manga_id, mark), (SourceDown,))
 
     async def locate(self, chapter_ids: Sequence[str]) -> MangaDetails:
@@ -156,6 +161,10 @@ class Watched:
 
     async def check(self) -> None:
         await self._source.check()
+
+    async def _refuse_while_paused(self) -> None:
+        if pause := await self._health.pause(self.name):
+            raise SourcePaused(source=self.name, seconds=pause)
 
     async def _watch(self, asking: Awaitable[T], failures: tuple[type[SourceError], ...]) -> T:
         started = time.monotonic()

@@ -39,6 +39,7 @@ ANSWER_SECONDS = 120.0
 OVERLOADED = {429, 502, 503, 504}
 SHUT_OUT_SECONDS = 120.0
 """What a guard in front of a site wants that answers 400 with a page for people instead of saying how long."""
+LONGEST_MARK = 200
 A_TIMESTAMP = 1_000_000_000
 """From here on a number is a time, not a duration: MangaDex writes its waits so."""
 
@@ -52,6 +53,8 @@ class Answer:
     status: int
     content_type: str
     body: bytes
+    mark: str = ""
+    """What it said of its state, for `unless`; empty = nothing."""
 
 
 class SourceHttp:
@@ -75,7 +78,10 @@ class SourceHttp:
         Raises `SourceFailed` also for any other status and for what is no JSON; a text the server gave is in the error's
         detail as `said`.
         """
-        answer = await self.ask(url, params, headers=headers, limit=limit)
+        return self.decoded(await self.ask(url, params, headers=headers, limit=limit))
+
+    def decoded(self, answer: Answer) -> Any:
+        """The JSON of an answer. Raises as `json` does."""
         decoded = _decode(answer)
         if answer.status != httpx.codes.OK or decoded is None:
             raise self.failed(answer, _message(decoded))
@@ -147,7 +153,7 @@ class SourceHttp:
         guarded = answer.status_code == httpx.codes.BAD_REQUEST and "html" in content_type
         if guarded or answer.status_code in OVERLOADED:
             raise await self._overloaded(answer, where, SHUT_OUT_SECONDS if guarded else None)
-        return Answer(answer.status_code, content_type, bytes(body))
+        return Answer(answer.status_code, content_type, bytes(body), _mark(answer.headers))
 
     async def _overloaded(self, answer: httpx.Response, where: str, usual: float | None) -> SourceError:
         """The error for it; all others stay away from there for as long as it asks."""
@@ -229,6 +235,18 @@ def retry_after(headers: Mapping[str, str]) -> float | None:
     except ValueError:
         return None
     return max((until.astimezone(UTC) - datetime.now(UTC)).total_seconds(), 0.0)
+
+
+def _mark(headers: Mapping[str, str]) -> str:
+    mark = headers.get("ETag") or headers.get("Last-Modified") or ""
+    return mark if len(mark) <= LONGEST_MARK else ""
+
+
+def unless(mark: str) -> dict[str, str]:
+    """Headers that ask for an answer only if its state is another one by now; an `Answer` that is not is a 304."""
+    if not mark:
+        return {}
+    return {"If-None-Match": mark} if mark.endswith('"') else {"If-Modified-Since": mark}
 
 
 def _decode(answer: Answer) -> Any:

@@ -10,6 +10,8 @@ Ids are paths in the folder, addresses of pages a chapter's id and the name of a
 """
 
 import asyncio
+import hashlib
+import time
 import zipfile
 import zlib
 from collections.abc import AsyncGenerator, Callable, Generator, Iterator, Mapping, Sequence
@@ -41,6 +43,8 @@ CHUNK = 256 * 1024
 LARGEST_PICTURE = 100_000_000
 """Bytes an archive may say that a picture of it has; a job allows fewer."""
 MOST_PICTURES = 5000
+SETTLED_SECONDS = 5.0
+"""A chapter that was written to within so long may not be all there."""
 ON_A_PAGE = 50
 PARTED = "\n"
 
@@ -53,6 +57,7 @@ class Library:
     number = 20
     name = "library"
     has_smaller = False
+    at_once = 0
     is_local = True
 
     def __init__(self, folder: Path) -> None:
@@ -67,8 +72,8 @@ class Library:
     async def marks(self, _manga_ids: Sequence[str], /) -> Mapping[str, str]:
         return {}
 
-    async def look(self, manga_id: str, _mark: str = "", /) -> Listing:
-        return Listing(chapters=(await self.details(manga_id)).chapters)
+    async def look(self, manga_id: str, mark: str = "", /) -> Listing:
+        return await self._in_thread(lambda: self._look(manga_id, mark))
 
     async def locate(self, chapter_ids: Sequence[str]) -> MangaDetails:
         title = PurePosixPath(chapter_ids[0]).parts[0] if PurePosixPath(chapter_ids[0]).parts else chapter_ids[0]
@@ -142,6 +147,18 @@ class Library:
         ids = [f"{manga_id}/{name}" for name in self._titles(manga_id)]
         chapters = in_reading_order([_chapter(chapter_id) for chapter_id in reversed(ids)])
         return MangaDetails(manga=_manga(manga_id), chapters=tuple(chapters))
+
+    def _look(self, manga_id: str, mark: str) -> Listing:
+        """What is still being copied into the library is left for the next look."""
+        chapters = self._details(manga_id).chapters
+        stats = [self._find(one.id).stat() for one in chapters]
+        told = [f"{one.id}\0{stat.st_size}\0{stat.st_mtime_ns}" for one, stat in zip(chapters, stats, strict=True)]
+        now = hashlib.sha256("\n".join(told).encode(errors="surrogateescape")).hexdigest()
+        if now == mark:
+            return Listing(chapters=None, mark=mark)
+        settled = [abs(time.time() - stat.st_mtime) > SETTLED_SECONDS for stat in stats]
+        listed = tuple(one for one, is_settled in zip(chapters, settled, strict=True) if is_settled)
+        return Listing(chapters=listed, mark=now if all(settled) else "")
 
     def _pictures(self, chapter: Path) -> list[str]:
         """Names of a chapter's pictures in reading order."""

@@ -140,6 +140,7 @@ class MangaDex:
     number = 0
     name = "mangadex"
     has_smaller = True
+    at_once = BY_IDS
     is_local = False
 
     def __init__(self, http: SourceHttp, api: str, account: Account) -> None:
@@ -186,11 +187,15 @@ class MangaDex:
                 break
         return found
 
-    async def marks(self, _manga_ids: Sequence[str], /) -> Mapping[str, str]:
-        return {}
+    async def marks(self, manga_ids: Sequence[str], /) -> Mapping[str, str]:
+        known = [one for one in manga_ids if UUID.fullmatch(one)]
+        asked = [*(("ids[]", one) for one in known), ("limit", str(self.at_once)), *RATINGS]
+        found = parsed(answers.Listing, await self._get("/manga", asked), self.name) if known else None
+        return {one.id: mark for one in (found.data if found else []) if (mark := answers.latest(one))}
 
     async def look(self, manga_id: str, _mark: str = "", /) -> Listing:
-        return Listing(chapters=(await self.details(manga_id)).chapters)
+        self._check_id(manga_id)
+        return Listing(chapters=self._chapters(await self._feed(manga_id)))
 
     async def locate(self, chapter_ids: Sequence[str]) -> MangaDetails:
         for chapter_id in chapter_ids:

@@ -71,6 +71,7 @@ class MangaAttributes(Answer):
     languages: Texts = Field(default=(), alias="availableTranslatedLanguages")
     original: Text = Field(default="", alias="originalLanguage")
     rating: Text = Field(default="", alias="contentRating")
+    latest: Text = Field(default="", alias="latestUploadedChapter")
 
 
 class ChapterAttributes(Answer):
@@ -117,6 +118,11 @@ def manga(entity: Entity, source: str) -> Manga:
         url=f"{TITLE}{entity.id}",
         rating=Rating(said.rating) if said.rating in set(Rating) else None,
     )
+
+
+def latest(entity: Entity) -> str:
+    """The id of the newest chapter of a manga, in whichever language; empty where it has none."""
+    return MangaAttributes.model_validate(entity.attributes).latest
 
 
 def _names(relations: Iterable[Relation], field: str) -> list[str]:

@@ -8,9 +8,11 @@ Ids are addresses below the catalog's host without what is secret in them:
 
 import asyncio
 import base64
+import json
 import re
 from collections.abc import AsyncGenerator, Iterable, Mapping, Sequence
 from contextlib import aclosing
+from dataclasses import dataclass, field
 from urllib.parse import parse_qsl, quote, unquote, urlsplit, urlunsplit
 
 import httpx
@@ -30,7 +32,7 @@ from tasks.models import (
     SearchPage,
 )
 from tasks.settings import Catalog
-from tasks.sources.http import SourceHttp
+from tasks.sources.http import Answer, SourceHttp, unless
 from tasks.sources.opds_feed import TERMS, Entry, Feed, NoFeed, read_description, read_feed
 from tasks.sources.source import one_line
 
@@ -43,14 +45,35 @@ KEY_LENGTH = 12
 """Parts of the catalog's path that are this long are keys."""
 API_KEY = "x-api-key"
 MOST_BOOKS = 1000
+LONGEST_MARK = 4000
 MOST_FEEDS = 40
 """A title may be told in so many feeds: pages of its list, and lists of its volumes."""
+
+
+@dataclass
+class _Listed:
+    """What the feeds of a title list, and of each its id and what it said of its state."""
+
+    title: str = ""
+    chapters: list[Chapter] = field(default_factory=list)
+    marks: list[tuple[str, str]] = field(default_factory=list)
+
+    @property
+    def in_order(self) -> tuple[Chapter, ...]:
+        unique = {one.id: one for one in self.chapters}
+        return tuple(in_reading_order(list(reversed(unique.values()))))
+
+    @property
+    def mark(self) -> str:
+        text = json.dumps(self.marks) if all(some_id and mark for some_id, mark in self.marks) else ""
+        return text if len(text) <= LONGEST_MARK else ""
 
 
 class Opds:
     """One catalog as a source."""
 
     has_smaller = False
+    at_once = 0
     is_local = False
 
     def __init__(self, http: SourceHttp, catalog: Catalog, number: int) -> None:
@@ -90,7 +113,7 @@ class Opds:
                 self._template = feed.search
                 if not feed.search and (path := self._path(feed.description)):
                     try:
-                        self._template = read_description(await self._get(path), f"{self._origin}{path}")
+                        self._template = read_description((await self._get(path)).body, f"{self._origin}{path}")
                     except NoFeed as error:
                         raise SourceFailed("no description of its search", source=self.name) from error
         if not self._template:
@@ -122,29 +145,28 @@ class Opds:
     async def details(self, manga_id: str) -> MangaDetails:
         if PAGED.fullmatch(manga_id):  # a book that belongs to no series
             return await self.locate([manga_id])
-        path = self._restored(manga_id)
-        feed = await self._feed(path)
-        title = feed.title or manga_id
-        listed = await self._all_chapters(feed)
-        manga = Manga(source=self.name, id=manga_id, title=title, languages=_languages(listed))
-        unique = {one.id: one for one in listed}
-        return MangaDetails(manga=manga, chapters=tuple(in_reading_order(list(reversed(unique.values())))))
+        listed = await self._read_all(self._restored(manga_id))
+        manga = Manga(
+            source=self.name, id=manga_id, title=listed.title or manga_id, languages=_languages(listed.chapters)
+        )
+        return MangaDetails(manga=manga, chapters=listed.in_order)
 
-    async def _all_chapters(self, first: Feed) -> list[Chapter]:
+    async def _read_all(self, path: str) -> "_Listed":
         """What the feed lists, its following pages, and the lists of volumes in it, as far as `MOST_FEEDS` go."""
-        found: list[Chapter] = []
-        waiting: list[Feed | str] = [first]
-        feeds = 0
-        while waiting and feeds < MOST_FEEDS:
+        found = _Listed()
+        waiting = [path]
+        while waiting and len(found.marks) < MOST_FEEDS:
             one = waiting.pop(0)
-            feed = await self._feed(one) if isinstance(one, str) else one
-            feeds += 1
+            answer = await self._get(one)
+            feed = self._read_feed(answer, one)
+            found.title = found.title if found.marks else feed.title
+            found.marks.append((self._id(one), answer.mark))
             for entry in feed.entries:
                 below = self._path(entry.feed)
                 if below and not entry.stream and not NUMBER.search(entry.title):
                     waiting.append(below)
                 elif chapter := self._chapter(entry):
-                    found.append(chapter)
+                    found.chapters.append(chapter)
             if following := self._path(feed.next):
                 waiting.insert(0, following)
         return found
@@ -167,8 +189,13 @@ class Opds:
     async def marks(self, _manga_ids: Sequence[str], /) -> Mapping[str, str]:
         return {}
 
-    async def look(self, manga_id: str, _mark: str = "", /) -> Listing:
-        return Listing(chapters=(await self.details(manga_id)).chapters)
+    async def look(self, manga_id: str, mark: str = "", /) -> Listing:
+        if PAGED.fullmatch(manga_id):
+            return Listing(chapters=(await self.locate([manga_id])).chapters)
+        if await self._is_as_it_was(mark):
+            return Listing(chapters=None, mark=mark)
+        listed = await self._read_all(self._restored(manga_id))
+        return Listing(chapters=listed.in_order, mark=listed.mark)
 
     async def locate(self, chapter_ids: Sequence[str]) -> MangaDetails:
         """The catalog has no look-up by id: title and numbers are read off the paths."""
@@ -210,19 +237,33 @@ class Opds:
         await self._feed(self._root)
 
     async def _feed(self, path: str) -> Feed:
+        return self._read_feed(await self._get(path), path)
+
+    def _read_feed(self, answer: Answer, path: str) -> Feed:
         try:
-            return read_feed(await self._get(path), f"{self._origin}{path}")
+            return read_feed(answer.body, f"{self._origin}{path}")
         except NoFeed as error:
             raise SourceFailed("no feed", source=self.name) from error
 
-    async def _get(self, path: str) -> bytes:
+    async def _is_as_it_was(self, mark: str) -> bool:
+        """Whether all feeds of a title are as they were at that mark."""
+        if not mark:
+            return False
+        for some_id, before in json.loads(mark):
+            headers = {**self._headers, **unless(before)}
+            answer = await self._http.ask(f"{self._origin}{self._restored(some_id)}", headers=headers)
+            if answer.status != httpx.codes.NOT_MODIFIED and (answer.status != httpx.codes.OK or answer.mark != before):
+                return False
+        return True
+
+    async def _get(self, path: str) -> Answer:
         """What the path of the catalog's host answers. Raises `NotFound` as well."""
         answer = await self._http.ask(f"{self._origin}{path}", headers=self._headers)
         if answer.status in {httpx.codes.NOT_FOUND, httpx.codes.GONE}:
             raise NotFound(source=self.name)
         if answer.status != httpx.codes.OK:
             raise self._http.failed(answer)
-        return answer.body
+        return answer
 
     def _path(self, address: str) -> str:
         """The path of an address at the catalog's own host; empty for any other, which is never asked."""

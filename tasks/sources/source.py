@@ -39,6 +39,10 @@ class Source(Protocol):
     def is_local(self) -> bool:
         """Whether its pages come from this machine, where keeping them once more is of no use."""
 
+    @property
+    def at_once(self) -> int:
+        """Of how many manga one request of `marks` tells; 0 = it can't tell."""
+
     async def search(self, query: str, page: int = 1, filters: Filters = NO_FILTERS, /) -> SearchPage:
         """Find manga by title; pages count from 1. What it can't filter by is passed over."""
 
@@ -47,7 +51,8 @@ class Source(Protocol):
 
     async def marks(self, manga_ids: Sequence[str], /) -> Mapping[str, str]:
         """What tells whether the chapters of these manga changed, by their ids, for many at a time: for those whose mark is
-        another one than before a `look` is worth while. Manga of which nothing can be told so are left out."""
+        another one than before a `look` is worth while. Manga of which nothing can be told so are left out; at most `at_once`
+        may be asked for."""
 
     async def look(self, manga_id: str, mark: str = "", /) -> Listing:
         """The manga's chapters once more, as cheap as can be where they are as they were at that mark of a `Listing`."""

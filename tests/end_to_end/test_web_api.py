@@ -2,6 +2,7 @@
 
 import asyncio
 import io
+import os
 import re
 import socket
 import zipfile
@@ -164,6 +165,21 @@ class TestDownloads:
             _, _, body = (await slow.read()).partition(b"\r\n\r\n")
         assert len(body) == size
         await soon(lambda: job_folders(settings) == [], "the last one who fetched is done")
+
+    async def test_an_answer_that_can_not_go_on_breaks_off_and_counts_for_nothing(
+        self, api: httpx.AsyncClient, settings: BotSettings
+    ) -> None:
+        task_id = await asked(api, "lantern-1")
+        told = (await ended(api, task_id))["files"][0]
+        [file] = (settings.data_path / "jobs" / task_id).rglob(told["name"])
+        os.truncate(file, told["size"] // 2)
+        path = f"/api/download/file/{task_id}"
+        with pytest.raises(httpx.RemoteProtocolError):
+            await api.get(path)
+        assert len((await api.get(path, headers={"Range": "bytes=0-9"})).content) == 10
+        assert job_folders(settings) == [task_id]
+        os.truncate(file, 0)
+        assert problem(await api.get(path)) == (404, "file_gone")
 
     async def test_delete_cancels(self, api: httpx.AsyncClient, settings: BotSettings) -> None:
         task_id = await asked(api, "lantern-1")

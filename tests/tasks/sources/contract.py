@@ -75,11 +75,12 @@ class SourceContract(ABC):
 
     @pytest.mark.parametrize("text", ODD_TEXTS, ids=lambda text: ascii(text)[:20])
     async def test_odd_texts_are_only_texts(self, source: Source, text: str) -> None:
-        for asking in (source.search, source.details, source.pages):
+        for asking in (source.search, source.details, source.pages, source.look):
             told = await _answer_or_error(asking(text))
             assert isinstance(told, SearchPage) or (
                 isinstance(told, SourceError) and told.detail["source"] == self.name
             )
+        assert not await source.marks([text])
 
     async def test_chapters_come_in_reading_order_without_doubles(self, source: Source) -> None:
         details = await source.details(self.known.manga_id)
@@ -89,6 +90,13 @@ class SourceContract(ABC):
             assert chapter.number is None or str(Decimal(chapter.number)) == chapter.number
             assert chapter.label
         assert tuple(chapter.id for chapter in details.chapters if not chapter.available) == self.known.elsewhere
+
+    async def test_a_look_lists_what_is_there_and_the_next_one_what_changed(self, source: Source) -> None:
+        listing = await source.look(self.known.manga_id)
+        assert listing.chapters == (await source.details(self.known.manga_id)).chapters
+        again = await source.look(self.known.manga_id, listing.mark)
+        assert again.chapters in (None, listing.chapters)
+        assert again.mark == listing.mark
 
     async def test_ids_go_back_in_as_they_came_out(self, source: Source) -> None:
         chapters = (await source.details(self.known.manga_id)).chapters
@@ -106,7 +114,7 @@ class SourceContract(ABC):
         assert located.manga.source == self.name
 
     async def test_what_is_not_there_is_an_error_of_the_source(self, source: Source) -> None:
-        for asking in (source.details, source.pages):
+        for asking in (source.details, source.pages, source.look):
             with pytest.raises(SourceError) as told:
                 await asking(self.known.nobody)
             assert told.value.detail["source"] == self.name
@@ -153,7 +161,7 @@ class HttpSourceContract(SourceContract):
             return int(taken.getsockname()[1])
 
     async def _fails(self, source: Source, kind: type[SourceError]) -> None:
-        for asking in (source.search, source.details, source.pages):
+        for asking in (source.search, source.details, source.pages, source.look):
             with pytest.raises(kind) as told:
                 await asking(self.some_id)
             assert told.value.detail["source"] == self.name
@@ -187,7 +195,7 @@ class HttpSourceContract(SourceContract):
         source_server.reset()
         source_server.otherwise = Reply(b"busy", status=status, headers={"Retry-After": "0"})
         await self._fails(source, SourceDown)
-        assert len(source_server.requests) == 3 * ATTEMPTS
+        assert len(source_server.requests) == 4 * ATTEMPTS
 
     async def test_a_second_try_that_helps_is_not_told(self, source_server: WebServer, source: Source) -> None:
         for path, replies in list(source_server.replies.items()):

@@ -4,6 +4,7 @@ import io
 import json
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, ClassVar
 from urllib.parse import quote
@@ -58,6 +59,22 @@ class ConsumetContract(HttpSourceContract):
         for number in (1, 2, 3):
             source_server.on(f"/image/{number}.jpg", Reply(picture(), content_type="image/jpeg"))
         return source_server
+
+    @pytest.mark.parametrize(
+        ("name", "value", "asked"),
+        [("ETag", '"v1"', "If-None-Match"), ("Last-Modified", "Wed, 25 Nov 2026 07:00:00 GMT", "If-Modified-Since")],
+    )
+    async def test_a_title_that_did_not_change_is_not_sent_again_where_the_server_can(
+        self, service: WebServer, source: Source, name: str, value: str, asked: str
+    ) -> None:
+        path = self.path("info", self.known.manga_id)
+        whole = replace(as_json(self.sample("info")), headers={name: value})
+        service.on(path, whole, Reply(status=304), whole)
+        before = await source.look(self.known.manga_id)
+        assert before.mark == value
+        for _ in range(2):  # refused by its state, and sent again as it was
+            assert (await source.look(self.known.manga_id, before.mark)).chapters is None
+        assert [headers.get(asked) for _, headers in service.requests] == [None, value, value]
 
     @asynccontextmanager
     async def opened_at(self, url: str) -> AsyncIterator[Source]:

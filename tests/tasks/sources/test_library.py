@@ -1,6 +1,7 @@
 """A folder of comics under the contract of all sources."""
 
 import io
+import os
 import zipfile
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -61,6 +62,22 @@ class TestLibrary(SourceContract):
             ("10", "Harbour Lights!! & Co/10"),
         ),
     )
+
+    @pytest.fixture(autouse=True)
+    def at_rest(self, folder: Path) -> None:
+        """As if all of it had been there for long."""
+        for path in folder.rglob("*"):
+            os.utime(path, (1e9, 1e9))
+
+    async def test_a_look_tells_what_was_added_once_it_is_all_there(self, source: Source, folder: Path) -> None:
+        before = await source.look(self.known.manga_id)
+        assert (await source.look(self.known.manga_id, before.mark)).chapters is None
+        new = archive(folder / self.known.manga_id / "11.cbz", {"1.png": picture()})
+        assert (await source.look(self.known.manga_id, before.mark)).chapters == before.chapters
+        os.utime(new, (1e9, 1e9))
+        after = await source.look(self.known.manga_id, before.mark)
+        assert after.chapters is not None
+        assert [one.number for one in after.chapters] == ["1", "2.5", "10", "11"]
 
     @pytest.fixture
     async def source(self, folder: Path) -> AsyncIterator[Source]:

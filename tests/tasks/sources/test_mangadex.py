@@ -158,6 +158,20 @@ class TestMangaDex(HttpSourceContract):
         nothing = "nobody" in request.node.name or "nothing_found_is" in request.node.name
         service.on("/manga", listing([] if nothing else [a_manga()], limit=20))
 
+    async def test_one_request_tells_which_of_many_titles_changed(self, service: Site, source: Source) -> None:
+        others = [{"id": uuid(n), "attributes": {"latestUploadedChapter": None}} for n in range(20, 118)]
+        service.on("/manga", listing([{**a_manga(latestUploadedChapter=uuid(15))}, *others], limit=100))
+        ids = [MANGA, "no id at all", *(str(one["id"]) for one in others)]
+        assert await source.marks(ids) == {MANGA: uuid(15)}
+        [asked] = service.asked("/manga")
+        assert asked["ids[]"] == [MANGA, *ids[2:]]
+        assert asked["limit"] == ["100"]
+        assert asked["contentRating[]"] == [rating.value for rating in Rating]
+
+    async def test_a_look_asks_for_the_chapters_alone(self, service: Site, source: Source) -> None:
+        await source.look(MANGA)
+        assert [urlsplit(path).path for path, _ in service.requests] == [FEED]
+
     def has_pages(self, site: Site, *bases: str) -> None:
         """The node at each of these addresses in turn is named for every chapter."""
         names = [name_of(body, n) for n, body in enumerate(self.pictures, start=1)]

@@ -4,6 +4,7 @@ import base64
 import io
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from typing import Any, ClassVar
 
 import pytest
@@ -20,6 +21,7 @@ from tests.web_server import Reply, WebServer
 ATOM = "application/atom+xml;profile=opds-catalog;kind=acquisition"
 SECRET = "0123456789abcdef-key"  # noqa: S105 - nobody's
 SERIES = "/opds/v1.2/series/7"
+MORE = f'<link rel="next" type="application/atom+xml" href="{SERIES}?page=1"/>'
 
 
 def xml(text: str, content_type: str = "application/atom+xml") -> Reply:
@@ -90,12 +92,11 @@ class TestOpds(HttpSourceContract):
         server.on("/opds/v1.2/search", xml(description, "application/opensearchdescription+xml"))
         server.on("/opds/v1.2/series?search=harbour&p=", feed(leads_to("series/7")))
         server.on("/opds/v1.2/series?search=nobody-wrote-this&p=", feed())
-        more = '<link rel="next" type="application/atom+xml" href="/opds/v1.2/series/7?page=1"/>'
         only_a_file = (
             "<entry><id>b11</id><title>Chapter 11</title>"
             '<link rel="http://opds-spec.org/acquisition" type="application/epub+zip" href="/f"/></entry>'
         )
-        server.on(SERIES, feed(book("1"), book("2"), links=more))
+        server.on(SERIES, feed(book("1"), book("2"), links=MORE))
         server.on(f"{SERIES}?page=1", feed(book("10.5"), only_a_file))
         for number in ("1", "2", "10.5"):
             for page in (0, 1):
@@ -116,6 +117,27 @@ class TestOpds(HttpSourceContract):
     async def source(self, service: WebServer) -> AsyncIterator[Source]:
         async with self.opened_at(service.url) as opened:
             yield opened
+
+    async def test_a_title_that_did_not_change_costs_no_more_than_to_ask(
+        self, service: WebServer, source: Source
+    ) -> None:
+        paths = (SERIES, f"{SERIES}?page=1")
+        for path, etag in zip(paths, ('"a"', 'W/"b"'), strict=True):
+            [reply] = service.replies[path]
+            service.on(path, replace(reply, headers={"ETag": etag}), Reply(status=304))
+        before = await source.look(SERIES)
+        service.requests.clear()
+        assert (await source.look(SERIES, before.mark)).chapters is None
+        assert [headers.get("If-None-Match") for _, headers in service.requests] == ['"a"', 'W/"b"']
+        changed = feed(book("10.5"), book("12"))
+        service.on(paths[1], replace(changed, headers={"ETag": '"c"'}))
+        service.on(
+            paths[0], Reply(status=304), replace(feed(book("1"), book("2"), links=MORE), headers={"ETag": '"a"'})
+        )
+        after = await source.look(SERIES, before.mark)
+        assert after.chapters is not None
+        assert [one.number for one in after.chapters] == ["1", "2", "10.5", "12"]
+        assert after.mark != before.mark
 
     async def test_numbers_count_from_forty_in_their_order(self, source: Source) -> None:
         assert source.number == 40
