@@ -394,9 +394,16 @@ class TestTheDoor:
             {"Host": "127.0.0.1.example.org:8000"},
             {"Origin": "https://evil.example.org"},
             {"Origin": "null"},
+            {"Origin": "http://["},
         ):
             with subtests.test(headers=headers):
                 assert problem(await api.get("/api/sources", headers=headers)) == (401, "not_local")
+
+
+def form_of(*headers: str, name: str = "ids", value: str = "x") -> bytes:
+    """A form of one field."""
+    lines = ("--y", f'Content-Disposition: form-data; name="{name}"', *headers, "", value, "--y--", "")
+    return "\r\n".join(lines).encode()
 
 
 BODIES = [
@@ -410,6 +417,10 @@ BODIES = [
     (b'{"ids": ["1"], "source": 0}', "application/json; charset=nonsense", (404, "unknown_source")),
     (b"source=1&source=2&ids=1", "application/x-www-form-urlencoded", (400, "bad_request")),
     (b"--x", "multipart/form-data; boundary=y", (400, "bad_request")),
+    (form_of("Content-Transfer-Encoding: nonsense"), "multipart/form-data; boundary=y", (400, "bad_request")),
+    (form_of("this is no header"), "multipart/form-data; boundary=y", (400, "bad_request")),
+    (form_of("X: " + "x" * 100_000), "multipart/form-data; boundary=y", (400, "bad_request")),
+    (form_of(value="x" * 60, name="_charset_"), "multipart/form-data; boundary=y", (400, "bad_request")),
     (b"", "application/json", (422, "invalid")),
     (b"{}", "application/json", (422, "invalid")),
     (b'{"ids": [], "source": "demo"}', "application/json", (422, "invalid")),
@@ -450,6 +461,33 @@ class TestBadInput:
             with subtests.test(body=body[:60], content_type=content_type):
                 answer = await api.post("/api/download", content=body, headers={"Content-Type": content_type})
                 assert problem(answer) == expected
+
+    async def test_a_body_that_is_not_packed_as_it_says_gets_a_sentence(
+        self, api: httpx.AsyncClient, subtests: pytest.Subtests
+    ) -> None:
+        for encoding in ("gzip", "deflate", "nonsense"):
+            with subtests.test(encoding=encoding):
+                headers = {"Content-Type": "application/json", "Content-Encoding": encoding}
+                answer = await api.post("/api/download", content=b"{nothing packed", headers=headers)
+                assert problem(answer) == (400, "bad_request")
+
+    async def test_what_is_wrong_is_said_in_words_of_the_document(self, api: httpx.AsyncClient) -> None:
+        answer = await api.post("/api/download", json={"ids": ["1"], "source": 1.5})
+        assert answer.json()["message"].startswith("source: ")
+        answer = await api.post("/api/download", json={"ids": ["1", ""], "source": 1})
+        assert answer.json()["message"].startswith("ids.1: ")
+
+    async def test_who_leaves_in_the_middle_of_their_words_is_no_error_of_ours(
+        self, api: httpx.AsyncClient, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        caplog.set_level(logging.INFO, "bot.web")
+        _, writer = await asyncio.open_connection(api.base_url.host, api.base_url.port)
+        head = "POST /api/download HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Type: application/json\r\nContent-Length: 50\r\n\r\n{"
+        writer.write(head.encode())
+        await api.get("/api/docs")
+        writer.close()
+        await soon(lambda: "POST /api/download" in caplog.text, "the end of it")
+        assert not [one for one in caplog.records if one.levelname == "ERROR"]
 
     async def test_no_path_or_query_leads_astray(self, api: httpx.AsyncClient, subtests: pytest.Subtests) -> None:
         for method, path, expected in PATHS:
