@@ -52,13 +52,13 @@ class Pickup:
         """Start or join the job, and keep it for who asked. Raises `RequestError`."""
         for _ in range(TRIES):
             submitted = await self._dispatch.submit(request, requester)
-            await self._watchers.hold(submitted.job_id, Holder.API, time.time() + KEEP_SECONDS)
+            stays = await self._watchers.hold(submitted.job_id, Holder.API, time.time() + KEEP_SECONDS)
             job = await self._store.read_if_possible(submitted.job_id)
             # Joined just as it ended for those who had asked before: then the next one is new.
-            if job and job.state not in OVER:
+            if stays and job and job.state not in OVER:
                 break
             await self._watchers.release(submitted.job_id, Holder.API)
-            if job is None:  # another release's: those who wait for it are told, and the next one is ours
+            if not stays or job is None:  # another release's: those who wait for it are told, and the next one is ours
                 await self._dispatch.let_go(submitted.job_id)
         return submitted
 
@@ -70,8 +70,15 @@ class Pickup:
     async def fetched(self, job: Job) -> None:
         """Somebody's fetch is over: where all of the file was fetched by now, and nobody fetches it any more, it may go."""
         size = sum(file.size for file in job.result.files) if job.result else 0
-        if await self._fetches.has_all(job.id, size) and not await self._fetches.going_on(job.id):
+        if await self._fetches.has_all(job.id, size):
             await self._release(job.id, Holder.API)
+
+    async def is_leaving(self, job_id: str) -> bool:
+        """Whether its files go, or are gone. Those that don't when somebody has begun to fetch stay until they are done."""
+        if await self._watchers.is_released(job_id):
+            return True
+        job = await self._store.read_if_possible(job_id)
+        return job is None or job.state in OVER
 
     async def release_old(self) -> None:
         """Let go of what nobody came for in time."""
@@ -83,10 +90,10 @@ class Pickup:
             elif await self._fetches.going_on(job_id):
                 await self._watchers.hold(job_id, holder, now + FETCHING_SECONDS)
             else:
-                await self._release(job_id, holder)
+                await self._release(job_id, holder, now)
 
-    async def _release(self, job_id: str, holder: Holder) -> None:
-        released = await self._watchers.release(job_id, holder)
+    async def _release(self, job_id: str, holder: Holder, held_until: float | None = None) -> None:
+        released = await self._watchers.release(job_id, holder, held_until, self._fetches.key_of(job_id))
         if released.was_held and released.is_last:
             with about(job=job_id):
                 log.info("fetched, or not wanted any more")

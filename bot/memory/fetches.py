@@ -51,14 +51,19 @@ class Fetches:
 
     async def go_on(self, job_id: str, fetch: str) -> None:
         """The fetch of that name begins or goes on; to be told again within `FETCH_SECONDS`."""
-        await self._begin(keys=[f"{KEY}:fetching:{job_id}"], args=[fetch, FETCH_SECONDS, KEEP_SECONDS])
+        await self._begin(keys=[self.key_of(job_id)], args=[fetch, FETCH_SECONDS, KEEP_SECONDS])
 
     async def end(self, job_id: str, fetch: str) -> None:
-        await self._redis.zrem(f"{KEY}:fetching:{job_id}", fetch)
+        await self._redis.zrem(self.key_of(job_id), fetch)
+
+    @staticmethod
+    def key_of(job_id: str) -> str:
+        """The key of those who fetch files of the job, for scripts that do something only while nobody does."""
+        return f"{KEY}:fetching:{job_id}"
 
     async def going_on(self, job_id: str) -> bool:
         """Whether somebody fetches a file of the job right now."""
-        return bool(await self._going_on(keys=[f"{KEY}:fetching:{job_id}"]))
+        return bool(await self._going_on(keys=[self.key_of(job_id)]))
 
     async def note(self, job_id: str, start: int, end: int) -> None:
         """The bytes from `start` up to `end`, without that one, were sent."""

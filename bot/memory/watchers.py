@@ -108,9 +108,12 @@ return others
 HOLD = """
 redis.call('ZADD', KEYS[1], ARGV[3], ARGV[1] .. ':' .. ARGV[2])
 redis.call('SADD', KEYS[2], ARGV[2])
-redis.call('SREM', KEYS[3], ARGV[1])
+return redis.call('SREM', KEYS[3], ARGV[1])
 """
 RELEASE = """
+local until_when = tonumber(redis.call('ZSCORE', KEYS[1], ARGV[1] .. ':' .. ARGV[2]) or 0)
+if ARGV[3] ~= '' and until_when > tonumber(ARGV[3]) then return {0, 1} end
+if KEYS[4] and redis.call('ZCOUNT', KEYS[4], '(' .. redis.call('TIME')[1], '+inf') > 0 then return {0, 1} end
 redis.call('ZREM', KEYS[1], ARGV[1] .. ':' .. ARGV[2])
 local was_there = redis.call('SREM', KEYS[2], ARGV[2])
 local others = redis.call('SCARD', KEYS[2])
@@ -313,13 +316,24 @@ class Watchers:
         args: list[str | int] = [watcher.key, watcher.chat_id, watcher.job_id, f"{KEY}s-of:"]
         return not await self._remove(keys=keys, args=args)
 
-    async def hold(self, job_id: str, holder: Holder, until: float) -> None:
-        """Keep the job, as long as nobody `release`s it, at least until that time; once more moves the time."""
-        await self._hold(keys=_hold_keys(job_id), args=[job_id, holder, until])
+    async def hold(self, job_id: str, holder: Holder, until: float) -> bool:
+        """Keep the job, as long as nobody `release`s it, at least until that time; once more moves the time.
 
-    async def release(self, job_id: str, holder: Holder) -> Released:
-        """Keep the job no longer; the last one puts it among the `released`, as `remove` does."""
-        was_there, others = await self._release(keys=_hold_keys(job_id), args=[job_id, holder])
+        False if it was among the `released`: then somebody lets go of it right now.
+        """
+        return not await self._hold(keys=_hold_keys(job_id), args=[job_id, holder, until])
+
+    async def release(
+        self, job_id: str, holder: Holder, held_until: float | None = None, fetching: str | None = None
+    ) -> Released:
+        """Keep the job no longer; the last one puts it among the `released`, as `remove` does.
+
+        Nothing happens where it is to be kept longer than `held_until` by now, or somebody is in `fetching`, the key of those
+        who fetch it.
+        """
+        keys = [*_hold_keys(job_id), *([fetching] if fetching else [])]
+        args = [job_id, holder, "" if held_until is None else held_until]
+        was_there, others = await self._release(keys=keys, args=args)
         return Released(bool(was_there), is_last=not others)
 
     async def is_held(self, job_id: str) -> bool:
@@ -334,6 +348,10 @@ class Watchers:
     async def released(self) -> set[str]:
         """Ids of jobs that nobody waits for any more and that may not have been let go of yet."""
         return cast("set[str]", await self._redis.smembers(f"{KEY}s:released"))
+
+    async def is_released(self, job_id: str) -> bool:
+        """Whether nobody waits for the job any more, and it was not let go of yet."""
+        return bool(await self._redis.sismember(f"{KEY}s:released", job_id))
 
     async def forget(self, job_id: str) -> None:
         """The job was let go of."""

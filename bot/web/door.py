@@ -74,9 +74,10 @@ def _from_here(request: web.Request) -> str:
 def _is_local(request: web.Request) -> bool:
     if any(name in request.headers for name in FORWARDED):
         return False
-    origin = request.headers.get("Origin")
-    same_origin = origin is None or urlsplit(origin).netloc == request.host
-    return same_origin and _is_loopback(request.remote or "") and _is_loopback(_name(request.host))
+    # Not `request.host`, which asks the DNS for a name of ours where none is given.
+    host, origin = request.headers.get("Host", ""), request.headers.get("Origin")
+    same_origin = origin is None or origin.partition("://")[2] == host
+    return same_origin and _is_loopback(request.remote or "") and _is_loopback(_name(host))
 
 
 def _name(host: str) -> str:

@@ -154,9 +154,9 @@ async def tell(asked: Asked) -> web.Response:
 async def cancel(asked: Asked) -> web.Response:
     job = await asked_job(asked)
     ended = await asked.rooms.pickup.cancel(job)
-    if not ended and not job.state.is_open and job.state is not JobState.CANCELLED:
-        raise Refused(HTTPStatus.CONFLICT, "already_ended", f"It can't be cancelled any more: it is {job.state}.")
     now = await known_job(asked, job.id)
+    if not ended and now.state in {JobState.FAILED, JobState.COLLECTED}:
+        raise Refused(HTTPStatus.CONFLICT, "already_ended", f"It can't be cancelled any more: it is {now.state}.")
     message = "Cancelled." if now.state is JobState.CANCELLED else "Others wait for it, so it goes on for them."
     return answer(DownloadCancelled(task_id=job.id, state=CELERY[now.state], status=now.state, message=message))
 

@@ -94,10 +94,10 @@ def _file(job: Job, number: int) -> ArchiveFile:
 async def _send(asked: Asked, job: Job, file: ArchiveFile, *, counts: bool) -> web.StreamResponse:
     """The file, or the piece of it that was asked for. Where it `counts`, the job may go once all of it was fetched."""
     etag = f'"{job.id}-{job.fence}-{file.name.encode().hex()[-16:]}"'
-    piece = _piece(asked.http, file.size, etag)
-    is_part = len(piece) < file.size
+    part = _part(asked.http, file.size, etag)
+    piece = part or range(file.size)
     response = web.StreamResponse(
-        status=HTTPStatus.PARTIAL_CONTENT if is_part else HTTPStatus.OK,
+        status=HTTPStatus.PARTIAL_CONTENT if part else HTTPStatus.OK,
         headers={
             **SAFE,
             "Content-Type": TYPES[job.request.format],
@@ -108,11 +108,13 @@ async def _send(asked: Asked, job: Job, file: ArchiveFile, *, counts: bool) -> w
             "Cache-Control": "private, no-store",
         },
     )
-    if is_part:
-        response.headers["Content-Range"] = f"bytes {piece.start}-{piece.stop - 1}/{file.size}"
+    if part:
+        response.headers["Content-Range"] = f"bytes {part.start}-{part.stop - 1}/{file.size}"
     if asked.http.method == "HEAD":
         return response
-    async with _fetching(asked.rooms, job.id):
+    async with _fetching(asked.rooms, job):
+        if await asked.rooms.pickup.is_leaving(job.id):
+            raise gone()
         async with aclosing(_chunks(asked.rooms.storage, job.id, file, piece)) as chunks:
             sent, whole = await _pour(chunks, asked.http, response)
         if counts:
@@ -120,32 +122,34 @@ async def _send(asked: Asked, job: Job, file: ArchiveFile, *, counts: bool) -> w
             reached = piece.stop if whole else min(piece.start + sent, file.size - 1)
             with suppress(RedisError):
                 await asked.rooms.fetches.note(job.id, piece.start, reached)
-    if counts:
-        with suppress(RedisError):  # the answer has gone out; what is not let go of now is let go of in a day
-            await asked.rooms.pickup.fetched(job)
     return response
 
 
-def _piece(request: web.Request, size: int, etag: str) -> range:
-    """The bytes that were asked for: all, or one range of them. Raises `Refused`."""
-    if request.headers.get("If-Range", etag) != etag:
-        return range(size)
+def _part(request: web.Request, size: int, etag: str) -> range | None:
+    """The one range of bytes that was asked for; None = all of them. Raises `Refused`."""
+    asked = request.headers.get("Range", "") if request.method == "GET" else ""
+    if not asked or request.headers.get("If-Range", etag) != etag:
+        return None
     try:
         wanted = request.http_range
     except ValueError:  # several ranges, or none that anybody could mean: a server may answer with all of it
-        return range(size)
-    piece = range(size)[wanted]
-    if not piece:
+        return None
+    part = range(size)[wanted]
+    is_last_none = "=-" in asked and wanted.start == 0
+    if not part or is_last_none:
         why = f"The file has {size} bytes; none of them are in that range."
         raise Refused(
             HTTPStatus.REQUESTED_RANGE_NOT_SATISFIABLE, "no_such_range", why, {"Content-Range": f"bytes */{size}"}
         )
-    return piece
+    return part
 
 
 @asynccontextmanager
-async def _fetching(rooms: Rooms, job_id: str) -> AsyncIterator[None]:
-    """While the block lasts, everybody knows that somebody fetches. Raises `Refused` where too many do."""
+async def _fetching(rooms: Rooms, job: Job) -> AsyncIterator[None]:
+    """While the block lasts, everybody knows that somebody fetches. Raises `Refused` where too many do.
+
+    Who is the last to end lets go of what was fetched, by whomever.
+    """
     if rooms.fetching.locked():
         raise BUSY
     fetch = secrets.token_hex(8)
@@ -154,17 +158,18 @@ async def _fetching(rooms: Rooms, job_id: str) -> AsyncIterator[None]:
         while True:
             await asyncio.sleep(RENEW_SECONDS)
             with suppress(RedisError):
-                await rooms.fetches.go_on(job_id, fetch)
+                await rooms.fetches.go_on(job.id, fetch)
 
     async with rooms.fetching:
-        await rooms.fetches.go_on(job_id, fetch)
+        await rooms.fetches.go_on(job.id, fetch)
         renewing = asyncio.create_task(renew())
         try:
             yield
         finally:
             renewing.cancel()
-            with suppress(RedisError):  # it ends by itself soon
-                await rooms.fetches.end(job_id, fetch)
+            with suppress(RedisError):  # it ends by itself soon, and what is not let go of now is let go of in a day
+                await rooms.fetches.end(job.id, fetch)
+                await rooms.pickup.fetched(job)
 
 
 async def _chunks(storage: Storage, job_id: str, file: ArchiveFile, piece: range) -> AsyncGenerator[bytes, None]:
@@ -177,7 +182,7 @@ async def _chunks(storage: Storage, job_id: str, file: ArchiveFile, piece: range
             async for chunk in chunks:
                 yield chunk
                 begun = True
-    except (FileGone, StorageDown) as error:
+    except (FileGone, StorageDown, OSError) as error:
         log.warning("job %s: the storage: %s", job_id, error)
         if begun:
             raise ConnectionResetError from None  # half an answer can only break off
@@ -187,7 +192,7 @@ async def _chunks(storage: Storage, job_id: str, file: ArchiveFile, piece: range
 async def _chunks_here(path: Path, piece: range) -> AsyncGenerator[bytes, None]:
     try:
         file = await asyncio.to_thread(path.open, "rb")
-    except OSError:
+    except FileNotFoundError:
         raise FileGone from None
     # Open until the end: who fetches gets all of it, even if it is removed meanwhile.
     with file:
@@ -197,7 +202,7 @@ async def _chunks_here(path: Path, piece: range) -> AsyncGenerator[bytes, None]:
             left -= len(chunk)
             yield chunk
     if left:
-        raise FileGone  # it is shorter than it was
+        raise FileGone(f"it lacks its last {left} bytes")
 
 
 async def _pour(
@@ -216,8 +221,6 @@ async def _pour(
             await response.write_eof()
             await _taken(line)
         except OSError as error:  # lost connections, and files that can't be read on
-            if not response.prepared:
-                raise
             log.info("a fetch broke off after %s bytes: %s", sent, error or type(error).__name__)
             if request.transport:
                 request.transport.abort()

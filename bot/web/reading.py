@@ -7,6 +7,7 @@ from http import HTTPStatus
 from typing import Any, TypeVar, get_origin
 
 from aiohttp import web
+from aiohttp.http_exceptions import HttpProcessingError
 from multidict import MultiMapping
 from pydantic import BaseModel, ValidationError
 
@@ -18,6 +19,8 @@ LARGEST_BODY = 2 << 20
 MOST_FIELDS = MOST_IDS + 100
 """Of a form."""
 BODY_SECONDS = 10.0
+BROKEN = (web.RequestPayloadError, HttpProcessingError)
+"""What aiohttp raises for a body that is not encoded as its headers say."""
 
 M = TypeVar("M", bound=BaseModel)
 
@@ -42,7 +45,8 @@ async def _body(request: web.Request, kind: type[BaseModel]) -> dict[str, Any]:
                 return _fields(await request.post(), kind)
     except TimeoutError:
         raise _bad(f"The body did not come within {BODY_SECONDS:.0f} seconds.") from None
-    except (ValueError, LookupError, RecursionError):
+    # RuntimeError: what a part of a form says of itself.
+    except (*BROKEN, ValueError, LookupError, RuntimeError):
         raise _bad("The body can't be read: it is not what its Content-Type says.") from None
     raise _bad("Send JSON (Content-Type: application/json) or a form.")
 
@@ -89,6 +93,7 @@ def _fields(given: MultiMapping[Any], kind: type[BaseModel]) -> dict[str, Any]:
 
 def _in_one_line(error: ValidationError) -> str:
     first = error.errors(include_url=False)[0]
-    where = ".".join(str(part) for part in first["loc"][:2])[:60]
+    # Without what pydantic calls the choices that a field has.
+    where = ".".join(str(part) for at, part in enumerate(first["loc"][:2]) if at == 0 or isinstance(part, int))[:60]
     reason = first["msg"].removeprefix("Value error, ")
     return f"{where}: {reason}." if where else f"{reason}."

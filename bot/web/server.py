@@ -44,6 +44,8 @@ TOO_SLOW = Refused(
 BUSY = Refused(
     HTTPStatus.SERVICE_UNAVAILABLE, "busy", "Too many requests at once. Try again in a moment.", {"Retry-After": "2"}
 )
+LOST = Refused(HTTPStatus.BAD_REQUEST, "lost", "The connection was lost.")
+"""Nobody hears it: it is for the figures."""
 
 ROUTES: tuple[Route, ...] = (*downloads.ROUTES, *files.ROUTES, *catalogue.ROUTES, *health.ROUTES, *metrics.ROUTES)
 
@@ -133,6 +135,9 @@ async def _answer(request: web.Request, handler: Handler) -> web.StreamResponse:
     except Exception as error:
         if (response := refusal(error)) is not None:
             return response
+        if isinstance(error, ConnectionError) and request.transport is None:
+            log.info("%s %s: who asked has left", request.method, _route(request))
+            return LOST.answer()
         log.exception("%s %s failed", request.method, _route(request))
         return INTERNAL.answer()
 

@@ -17,7 +17,7 @@ from pydantic import ValidationError
 from bot.memory.processes import TakenForDead
 from bot.settings import BotSettings
 from bot.web.answers import Refused
-from bot.web.reading import BODY_SECONDS
+from bot.web.reading import BODY_SECONDS, BROKEN
 from bot.web.routes import Asked, Route
 
 log = logging.getLogger(__name__)
@@ -68,6 +68,8 @@ async def _body(request: web.Request) -> bytes:
                     raise web.HTTPRequestEntityTooLarge(LARGEST_UPDATE, len(body))
     except TimeoutError:
         raise _bad(f"The body did not come within {BODY_SECONDS:.0f} seconds.") from None
+    except BROKEN:
+        raise _bad("The body can't be read.") from None
     return bytes(body)
 
 

@@ -1,14 +1,18 @@
 """The web API, as programs use it: real HTTP to the bot's process, real workers."""
 
 import asyncio
+import errno
 import io
+import logging
 import os
 import re
 import socket
+import time
 import zipfile
 from collections.abc import AsyncIterator
-from contextlib import ExitStack, asynccontextmanager
+from contextlib import ExitStack, asynccontextmanager, suppress
 from http import HTTPStatus
+from pathlib import Path
 from typing import Any
 
 import httpx
@@ -18,8 +22,11 @@ from celery.result import AsyncResult
 from openapi_pydantic import OpenAPI
 from pydantic import SecretStr
 
+from bot.memory.fetches import Fetches
+from bot.memory.watchers import Holder, Watchers
 from bot.settings import BotSettings
 from bot.web import reading
+from tasks.resources import open_redis
 from tasks.settings import SettingsError
 from tests.conftest import running_bot
 from tests.end_to_end.shelf import Shelf
@@ -61,6 +68,20 @@ async def slow_reader(api: httpx.AsyncClient, path: str) -> AsyncIterator[asynci
         assert b"200 OK" in head
         yield reader
         writer.close()
+
+
+class BadDisk(io.FileIO):
+    """A file that can be read so many times."""
+
+    def __init__(self, path: Path, good_reads: int = 1) -> None:
+        super().__init__(path)
+        self._left = good_reads
+
+    def read(self, size: int | None = -1, /) -> Any:
+        if not self._left:
+            raise OSError(errno.EIO, os.strerror(errno.EIO))
+        self._left -= 1
+        return super().read(size)
 
 
 def problem(answer: httpx.Response) -> tuple[int, str]:
@@ -120,7 +141,8 @@ class TestDownloads:
         assert (head.status_code, head.headers["content-length"], head.content) == (200, str(size), b"")
         last = await api.get(path, headers={"Range": "bytes=-1000"})
         assert (last.status_code, last.headers["content-range"]) == (206, f"bytes {size - 1000}-{size - 1}/{size}")
-        assert problem(await api.get(path, headers={"Range": f"bytes={size}-"})) == (416, "no_such_range")
+        for nothing in (f"bytes={size}-", "bytes=-0"):
+            assert problem(await api.get(path, headers={"Range": nothing})) == (416, "no_such_range")
         other = await api.get(path, headers={"Range": "bytes=0-9", "If-Range": '"another"'})
         assert (other.status_code, len(other.content)) == (200, size)
         await soon(lambda: job_folders(settings) == [], "with that, all of it was fetched")
@@ -180,6 +202,110 @@ class TestDownloads:
         assert job_folders(settings) == [task_id]
         os.truncate(file, 0)
         assert problem(await api.get(path)) == (404, "file_gone")
+
+    async def test_what_was_fetched_goes_when_the_last_one_is_done_who_had_a_link(
+        self, api: httpx.AsyncClient, settings: BotSettings
+    ) -> None:
+        task_id = await asked(api, "lantern-1", "lantern-2", "lantern-3")
+        await ended(api, task_id)
+        async with open_redis(settings.redis_url) as redis:
+            link = await Fetches(redis).new_link(task_id, 1)
+        async with slow_reader(api, f"/files/{link}") as slow:
+            await api.get(f"/api/download/file/{task_id}")
+            assert job_folders(settings) == [task_id]
+            await slow.read()
+        await soon(lambda: job_folders(settings) == [], "the last one who fetched is done")
+
+    async def test_a_range_of_all_bytes_is_a_range_and_several_or_none_are_all_of_it(
+        self, api: httpx.AsyncClient, subtests: pytest.Subtests
+    ) -> None:
+        task_id = await asked(api, "lantern-1")
+        size = (await ended(api, task_id))["files"][0]["size"]
+        path = f"/api/download/file/{task_id}"
+        async with slow_reader(api, path):  # so it stays, whoever has all of it
+            for asked_for in ("bytes=0-", f"bytes=-{size + 1}", f"bytes=0-{size}"):
+                async with api.stream("GET", path, headers={"Range": asked_for}) as answer:
+                    assert answer.status_code == HTTPStatus.PARTIAL_CONTENT
+                    assert answer.headers["content-range"] == f"bytes 0-{size - 1}/{size}"
+            for asked_for in ("bytes=0-1,3-4", "bytes=5-2", "bytes=-", "pages=1-2", "bytes=" + "9" * 5000 + "-"):
+                with subtests.test(asked_for=asked_for[:20]):
+                    async with api.stream("GET", path, headers={"Range": asked_for}) as answer:
+                        assert answer.status_code == HTTPStatus.OK
+                        assert "content-range" not in answer.headers
+        head = await api.head(path, headers={"Range": "bytes=5-9"})
+        assert (head.status_code, head.headers["content-length"]) == (200, str(size))
+
+    async def test_a_file_that_cannot_be_read_on_only_breaks_off(
+        self, api: httpx.AsyncClient, settings: BotSettings, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        task_id = await asked(api, "lantern-1", "lantern-2")
+        await ended(api, task_id)
+        path, got = f"/api/download/file/{task_id}", b""
+        with monkeypatch.context() as spoiled:
+            spoiled.setattr(Path, "open", lambda path, _: BadDisk(path))
+            with suppress(httpx.TransportError):
+                async with api.stream("GET", path) as answer:
+                    async for chunk in answer.aiter_raw():
+                        got += chunk
+        assert job_folders(settings) == [task_id]
+        whole = (await api.get(path)).content
+        assert whole.startswith(got)
+        assert len(got) < len(whole)
+        await soon(lambda: job_folders(settings) == [], "now all of it was fetched")
+
+    async def test_a_file_that_cannot_be_read_at_all_is_asked_for_again_later(
+        self, api: httpx.AsyncClient, settings: BotSettings, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        task_id = await asked(api, "lantern-1")
+        await ended(api, task_id)
+        with monkeypatch.context() as spoiled:
+            spoiled.setattr(Path, "open", lambda path, _: BadDisk(path, good_reads=0))
+            assert problem(await api.get(f"/api/download/file/{task_id}")) == (503, "storage_down")
+        assert job_folders(settings) == [task_id]
+
+    async def test_without_redis_what_has_begun_is_sent_to_its_end_and_nothing_after_it(
+        self, api: httpx.AsyncClient, settings: BotSettings
+    ) -> None:
+        task_id = await asked(api, "lantern-1", "lantern-2", "lantern-3", format="pdf")
+        size = (await ended(api, task_id))["files"][0]["size"]
+        path = f"/api/download/file/{task_id}"
+        async with slow_reader(api, path) as slow, open_redis(settings.redis_url) as redis:
+            await redis.config_set("maxmemory", 1)  # it takes no writes
+            try:
+                _, _, body = (await slow.read()).partition(b"\r\n\r\n")
+            finally:
+                await redis.config_set("maxmemory", 0)
+        assert len(body) == size
+        assert job_folders(settings) == [task_id]
+        await api.get(path)
+        await soon(lambda: job_folders(settings) == [], "now it is known that all of it was fetched")
+        counted = '{route="/api/download/file/{task_id}",status="200"} 2.0'
+        assert counted in (await api.get("/metrics")).text
+
+    async def test_what_is_about_to_go_is_not_given_and_who_asks_gets_a_new_one(
+        self, api: httpx.AsyncClient, settings: BotSettings
+    ) -> None:
+        task_id = await asked(api, "lantern-1")
+        await ended(api, task_id)
+        async with open_redis(settings.redis_url) as redis:
+            # As a bot does that is killed before it orders the clean-up.
+            await Watchers(redis).release(task_id, Holder.API)
+        assert problem(await api.get(f"/api/download/file/{task_id}")) == (404, "file_gone")
+        again = await asked(api, "lantern-1")
+        assert again != task_id
+        await ended(api, again)
+        assert (await api.get(f"/api/download/file/{again}")).status_code == HTTPStatus.OK
+
+    async def test_delete_of_a_file_that_others_want_says_so(
+        self, api: httpx.AsyncClient, settings: BotSettings
+    ) -> None:
+        task_id = await asked(api, "lantern-1")
+        await ended(api, task_id)
+        async with open_redis(settings.redis_url) as redis:
+            await Watchers(redis).hold(task_id, Holder.LINK, time.time() + 60)
+        answer = await api.delete(f"/api/download/{task_id}")
+        assert (answer.status_code, answer.json()["state"]) == (200, "SUCCESS")
+        assert "Others wait" in answer.json()["message"]
 
     async def test_delete_cancels(self, api: httpx.AsyncClient, settings: BotSettings) -> None:
         task_id = await asked(api, "lantern-1")
@@ -283,9 +409,16 @@ class TestTheDoor:
             {"Host": "127.0.0.1.example.org:8000"},
             {"Origin": "https://evil.example.org"},
             {"Origin": "null"},
+            {"Origin": "http://["},
         ):
             with subtests.test(headers=headers):
                 assert problem(await api.get("/api/sources", headers=headers)) == (401, "not_local")
+
+
+def form_of(*headers: str, name: str = "ids", value: str = "x") -> bytes:
+    """A form of one field."""
+    lines = ("--y", f'Content-Disposition: form-data; name="{name}"', *headers, "", value, "--y--", "")
+    return "\r\n".join(lines).encode()
 
 
 BODIES = [
@@ -299,6 +432,10 @@ BODIES = [
     (b'{"ids": ["1"], "source": 0}', "application/json; charset=nonsense", (404, "unknown_source")),
     (b"source=1&source=2&ids=1", "application/x-www-form-urlencoded", (400, "bad_request")),
     (b"--x", "multipart/form-data; boundary=y", (400, "bad_request")),
+    (form_of("Content-Transfer-Encoding: nonsense"), "multipart/form-data; boundary=y", (400, "bad_request")),
+    (form_of("this is no header"), "multipart/form-data; boundary=y", (400, "bad_request")),
+    (form_of("X: " + "x" * 100_000), "multipart/form-data; boundary=y", (400, "bad_request")),
+    (form_of(value="x" * 60, name="_charset_"), "multipart/form-data; boundary=y", (400, "bad_request")),
     (b"", "application/json", (422, "invalid")),
     (b"{}", "application/json", (422, "invalid")),
     (b'{"ids": [], "source": "demo"}', "application/json", (422, "invalid")),
@@ -339,6 +476,33 @@ class TestBadInput:
             with subtests.test(body=body[:60], content_type=content_type):
                 answer = await api.post("/api/download", content=body, headers={"Content-Type": content_type})
                 assert problem(answer) == expected
+
+    async def test_a_body_that_is_not_packed_as_it_says_gets_a_sentence(
+        self, api: httpx.AsyncClient, subtests: pytest.Subtests
+    ) -> None:
+        for encoding in ("gzip", "deflate", "nonsense"):
+            with subtests.test(encoding=encoding):
+                headers = {"Content-Type": "application/json", "Content-Encoding": encoding}
+                answer = await api.post("/api/download", content=b"{nothing packed", headers=headers)
+                assert problem(answer) == (400, "bad_request")
+
+    async def test_what_is_wrong_is_said_in_words_of_the_document(self, api: httpx.AsyncClient) -> None:
+        answer = await api.post("/api/download", json={"ids": ["1"], "source": 1.5})
+        assert answer.json()["message"].startswith("source: ")
+        answer = await api.post("/api/download", json={"ids": ["1", ""], "source": 1})
+        assert answer.json()["message"].startswith("ids.1: ")
+
+    async def test_who_leaves_in_the_middle_of_their_words_is_no_error_of_ours(
+        self, api: httpx.AsyncClient, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        caplog.set_level(logging.INFO, "bot.web")
+        _, writer = await asyncio.open_connection(api.base_url.host, api.base_url.port)
+        head = "POST /api/download HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Type: application/json\r\nContent-Length: 50\r\n\r\n{"
+        writer.write(head.encode())
+        await api.get("/api/docs")
+        writer.close()
+        await soon(lambda: "POST /api/download" in caplog.text, "the end of it")
+        assert not [one for one in caplog.records if one.levelname == "ERROR"]
 
     async def test_no_path_or_query_leads_astray(self, api: httpx.AsyncClient, subtests: pytest.Subtests) -> None:
         for method, path, expected in PATHS:

@@ -84,6 +84,11 @@ async def test_what_is_no_update_is_refused(webhook: httpx.AsyncClient, body: by
     assert (answer.status_code, answer.json()["error"]) == (400, "bad_request")
 
 
+async def test_what_is_not_packed_as_it_says_is_refused(webhook: httpx.AsyncClient) -> None:
+    answer = await webhook.post("/telegram", content=b"{nothing packed", headers={"Content-Encoding": "gzip"})
+    assert (answer.status_code, answer.json()["error"]) == (400, "bad_request")
+
+
 async def test_what_is_too_large_or_too_slow_is_refused(
     webhook: httpx.AsyncClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:

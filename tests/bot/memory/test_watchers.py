@@ -4,7 +4,8 @@ from collections.abc import AsyncIterator
 
 import pytest
 
-from bot.memory.watchers import Watcher, Watchers
+from bot.memory.fetches import Fetches
+from bot.memory.watchers import Holder, Released, Watcher, Watchers
 from bot.settings import BotSettings
 from tasks.resources import open_redis
 
@@ -55,3 +56,19 @@ async def test_one_that_is_gone_stays_gone(watchers: Watchers) -> None:
     await watchers.remove(MINA)
     await watchers.update(MINA, sent=1)
     assert await watchers.get(MINA.key) is None
+
+
+async def test_a_held_job_is_not_released_while_it_is_fetched_or_once_it_is_held_anew(settings: BotSettings) -> None:
+    job, api = MINA.job_id, Holder.API
+    async with open_redis(settings.redis_url) as redis:
+        watchers, fetches = Watchers(redis), Fetches(redis)
+        assert await watchers.hold(job, api, 200.5)
+        assert await watchers.release(job, api, held_until=200.0) == Released(was_held=False, is_last=False)
+        await fetches.go_on(job, "one")
+        fetching = fetches.key_of(job)
+        assert await watchers.release(job, api, 201.0, fetching) == Released(was_held=False, is_last=False)
+        assert await watchers.is_held(job)
+        await fetches.end(job, "one")
+        assert await watchers.release(job, api, 201.0, fetching) == Released(was_held=True, is_last=True)
+        assert await watchers.is_released(job)
+        assert not await watchers.hold(job, api, 300.0)  # somebody lets go of it right now
