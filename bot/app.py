@@ -45,6 +45,7 @@ from bot.delivery.turns import Turns
 from bot.delivery.watch import WatchTools
 from bot.editing import Editor
 from bot.handlers import routers
+from bot.handlers.cards import Cards
 from bot.intake import Intake
 from bot.memory.bans import Bans
 from bot.memory.boards import BoardMemory
@@ -190,8 +191,7 @@ async def _open(settings: BotSettings, taken: socket.socket) -> AsyncIterator[st
                     follower = Follower(tools, store, Parcels(redis), lease, background)
                     canceller = Canceller(watchers, dispatch)
                     pickup = Pickup(dispatch, store, watchers, fetches, canceller)
-                    found = Found(redis)
-                    only_once = OnlyOnce(updates, lease)
+                    found, only_once = Found(redis), OnlyOnce(updates, lease)
                     dispatcher = _dispatcher(
                         only_once,
                         Acquaint(chosen),
@@ -207,6 +207,12 @@ async def _open(settings: BotSettings, taken: socket.socket) -> AsyncIterator[st
                         menus=Menus(redis),
                         editor=Editor(bot, pacing, Edits(redis), background),
                         desk=Desk(dispatch, watchers, Copies(bot, shared, history)),
+                        cards=Cards(bot, shared, Follows(redis), settings),
+                        follows=Follows(redis),
+                        parcels=Parcels(redis),
+                        addresses=tools.addresses,
+                        quiet_hours=QuietHours(redis),
+                        titles=TitleStore(redis),
                         history=history,
                         canceller=canceller,
                     )

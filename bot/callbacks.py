@@ -125,8 +125,27 @@ class GetAgain(CallbackData, prefix="ga"):
     request: str
 
 
+class FollowTitle(CallbackData, prefix="fo"):
+    """Follow the title of the card."""
+
+    menu: str
+
+
+class ShowFollows(CallbackData, prefix="fs"):
+    """A page of what the chat follows, counted from 0."""
+
+    page: int
+
+
+class ShowFollow(CallbackData, prefix="fw"):
+    """How the chat follows the title of that key."""
+
+    title: str
+
+
 class FollowChange(StrEnum):
     PAUSE = "p"
+    RESUME = "r"
     WAY = "w"
     FORMAT = "f"
     LANGUAGE = "l"
@@ -135,14 +154,42 @@ class FollowChange(StrEnum):
 
 
 class ChangeFollow(CallbackData, prefix="fc"):
-    """Another way to follow the title of that key, or not any more."""
+    """Change that of how the title of that key is followed: to the next choice where there are several."""
 
     title: str
     what: FollowChange
 
 
-class ShowMuted(CallbackData, prefix="mu"):
-    """When the chat wants to hear nothing of what it follows."""
+class AtNews(CallbackData, prefix="fn"):
+    """The same under new chapters that came, which stay as they are."""
+
+    title: str
+    what: FollowChange
+
+
+class MutedChange(StrEnum):
+    SHOW = "s"
+    SWITCH = "x"
+    BEGINS_EARLIER = "b"
+    BEGINS_LATER = "B"
+    ENDS_EARLIER = "e"
+    ENDS_LATER = "E"
+    CLOCK_BACK = "c"
+    CLOCK_ON = "C"
+
+
+class ChangeMuted(CallbackData, prefix="fh"):
+    """The hours in which nothing comes to the chat by itself."""
+
+    what: MutedChange
+
+
+class ShowMuted(CallbackData, prefix="fq"):
+    """The same from under new chapters, in a message of its own."""
+
+
+class ExportFollows(CallbackData, prefix="fx"):
+    """What the chat follows, as a file."""
 
 
 class Setting(StrEnum):

@@ -55,9 +55,10 @@ def _caller(event: TelegramObject, user: User | None) -> Caller | None:
 
 def _for_us(message: Message) -> bool:
     """What people in a group say to each other is none of our business, even where we are shown it."""
-    if message.chat.type == "private":
+    if message.chat.type == "private" or message.migrate_to_chat_id:
         return True
     replied = message.reply_to_message
     if message.chat.type == "channel" and replied:
         return True  # who wrote the other one is not told there
-    return (message.text or "").startswith("/") or bool(replied and replied.from_user and replied.from_user.is_bot)
+    said = message.text or message.caption or ""
+    return said.startswith("/") or bool(replied and replied.from_user and replied.from_user.is_bot)

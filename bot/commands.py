@@ -26,6 +26,7 @@ DOWNLOADS = {
     "jobs": mark("Your downloads"),
     "cancel": mark("Cancel your newest download"),
     "history": mark("What was delivered, to get again"),
+    "following": mark("Titles whose new chapters come by themselves"),
 }
 SETTINGS = {"settings": mark("Format, languages and more")}
 FORGET = {"forget": mark("Remove what is stored about you")}

@@ -96,6 +96,19 @@ class Editor:
 
         self.show(spot, render)
 
+    def show_buttons(self, spot: Spot, keyboard: InlineKeyboardMarkup) -> None:
+        """Change the buttons alone, of a message that may be a file."""
+        self._background.start(self._change_buttons(spot, keyboard))
+
+    async def _change_buttons(self, spot: Spot, keyboard: InlineKeyboardMarkup) -> None:
+        await self._pacing.slot(spot.chat_id)
+        try:
+            await self._bot.edit_message_reply_markup(
+                chat_id=spot.chat_id, message_id=spot.message_id, reply_markup=keyboard
+            )
+        except TelegramAPIError as error:  # the message is gone, or shows them already
+            log.info("the buttons of message %s can't be changed: %s", spot, error)
+
     async def _work_off(self, spot: Spot) -> None:
         try:
             while first := self._waiting.get(spot):

@@ -9,16 +9,21 @@ from aiogram.utils.keyboard import InlineKeyboardBuilder
 
 from bot import editions, links
 from bot.callbacks import (
+    AtNews,
     CancelJob,
     ChangeFollow,
+    ChangeMuted,
     ChooseSetting,
     DownloadPicked,
     Edition,
+    ExportFollows,
     FetchMissing,
     FindElsewhere,
     FollowChange,
+    FollowTitle,
     GetAgain,
     JoinJob,
+    MutedChange,
     NoAction,
     OpenResult,
     PickChapters,
@@ -30,6 +35,8 @@ from bot.callbacks import (
     ShowCard,
     ShowChapters,
     ShowEditions,
+    ShowFollow,
+    ShowFollows,
     ShowMuted,
     ShowPages,
     ShowResults,
@@ -73,10 +80,13 @@ def _result_label(manga: Manga, with_source: bool) -> str:
     return f"{_cut(manga.title)}{year}{source}"
 
 
-def card(menu: Picker, username: str, *, errand: str = "", group_too: bool = False) -> InlineKeyboardMarkup:
-    """Under a title: its chapters, ways to share it, and the way back to the results.
+def card(
+    menu: Picker, username: str, *, errand: str = "", group_too: bool = False, followed: bool = False
+) -> InlineKeyboardMarkup:
+    """Under a title: its chapters, following and sharing it, and the way back to the results.
 
-    `errand` is a token for picking in private what comes here; `group_too` offers to open it in a group.
+    `errand` is a token for picking in private what comes here; `group_too` offers to open it in a group; it may be
+    `followed` here.
     """
     builder = InlineKeyboardBuilder()
     token = menu.details.manga.key
@@ -86,7 +96,9 @@ def card(menu: Picker, username: str, *, errand: str = "", group_too: bool = Fal
         address = links.link(username, links.Kind.ERRAND, errand)
         builder.row(InlineKeyboardButton(text=say("Pick in private"), url=address))
     copy = CopyTextButton(text=links.link(username, links.Kind.TITLE, token))
-    builder.row(_share(links.Kind.TITLE, token), InlineKeyboardButton(text=say("Copy link"), copy_text=copy))
+    follow = _button(f"✓ {say('Following')}" if followed else say("Follow"), FollowTitle(menu=menu.id))
+    builder.row(follow, _share(links.Kind.TITLE, token))
+    builder.row(InlineKeyboardButton(text=say("Copy link"), copy_text=copy))
     if group_too:
         address = links.in_a_group(username, links.Kind.TITLE, token)
         builder.row(InlineKeyboardButton(text=say("Open in a group"), url=address))
@@ -257,21 +269,6 @@ def with_elsewhere(keyboard: InlineKeyboardMarkup | None, job_id: str) -> Inline
     return InlineKeyboardMarkup(inline_keyboard=[*rows, [_button(say("Other sources"), FindElsewhere(job=job_id))]])
 
 
-def follow_row(key: str) -> list[InlineKeyboardButton]:
-    """Under what comes of a followed title: what can be done about that."""
-    return [
-        _button(f"⏸ {say('Pause')}", ChangeFollow(title=key, what=FollowChange.PAUSE)),
-        _button(f"🌙 {say('Muted hours')}", ShowMuted()),
-        _button(say("Unfollow"), ChangeFollow(title=key, what=FollowChange.UNFOLLOW)),
-    ]
-
-
-def notice(request: DownloadRequest | None, key: str) -> InlineKeyboardMarkup:
-    """Under a notice of new chapters: `Get`, if they can be had, and what can be done about the follow."""
-    get = [[_button(say("Get"), GetAgain(request=request.key), ButtonStyle.SUCCESS)]] if request else []
-    return InlineKeyboardMarkup(inline_keyboard=[*get, follow_row(key)])
-
-
 def of_a_follow(keyboard: InlineKeyboardMarkup | None, key: str) -> InlineKeyboardMarkup:
     """The same, and what can be done about the follow of that title."""
     rows = keyboard.inline_keyboard if keyboard else []
@@ -288,6 +285,73 @@ def share(username: str, token: str) -> InlineKeyboardMarkup:
     copy = CopyTextButton(text=links.link(username, links.Kind.FILE, token))
     copy_link = InlineKeyboardButton(text=say("Copy link"), copy_text=copy)
     return InlineKeyboardMarkup(inline_keyboard=[[_share(links.Kind.FILE, token), copy_link]])
+
+
+def follows(shown: Sequence[tuple[str, str]], page: int, pages: int) -> InlineKeyboardMarkup:
+    """A button for each followed title, told by its key and label, and what concerns all of them."""
+    builder = InlineKeyboardBuilder()
+    for key, label in shown:
+        builder.row(_button(_cut(label), ShowFollow(title=key)))
+    if pages > 1:
+        builder.row(*_pager(page, [ShowFollows(page=n) for n in range(pages)], NoAction()))
+    muted = _button(f"🌙 {say('Muted hours')}", ChangeMuted(what=MutedChange.SHOW))
+    builder.row(*([muted, _button(say("Export"), ExportFollows())] if shown else [muted]))
+    return _markup(builder)
+
+
+def follow(key: str, changes: Sequence[tuple[FollowChange, str]], *, paused: bool) -> InlineKeyboardMarkup:
+    """How a title is followed: a button for each thing that can be changed."""
+    builder = InlineKeyboardBuilder()
+    for what, label in changes:
+        builder.row(_button(_cut(label), ChangeFollow(title=key, what=what)))
+    change = FollowChange.RESUME if paused else FollowChange.PAUSE
+    builder.row(
+        _button(f"▶ {say('Go on')}" if paused else f"⏸ {say('Pause')}", ChangeFollow(title=key, what=change)),
+        _button(say("Unfollow"), ChangeFollow(title=key, what=FollowChange.UNFOLLOW), ButtonStyle.DANGER),
+    )
+    builder.row(_button(say("‹ Following"), ShowFollows(page=0)))
+    return _markup(builder)
+
+
+def muted(begins: str, ends: str, clock: str, *, on: bool) -> InlineKeyboardMarkup:
+    """The hours in which nothing comes by itself, each with a way to make it earlier or later."""
+    builder = InlineKeyboardBuilder()
+    for label, earlier, later in (
+        (say("From {time}", time=begins), MutedChange.BEGINS_EARLIER, MutedChange.BEGINS_LATER),
+        (say("Until {time}", time=ends), MutedChange.ENDS_EARLIER, MutedChange.ENDS_LATER),
+        (say("It is {time}", time=clock), MutedChange.CLOCK_BACK, MutedChange.CLOCK_ON),
+    ):
+        builder.row(
+            _button("−", ChangeMuted(what=earlier)), _button(label, NoAction()), _button("+", ChangeMuted(what=later))
+        )
+    switch = say("Switch off") if on else say("Switch on")
+    builder.row(_button(switch, ChangeMuted(what=MutedChange.SWITCH), None if on else ButtonStyle.PRIMARY))
+    builder.row(_button(say("‹ Following"), ShowFollows(page=0)))
+    return _markup(builder)
+
+
+def without_news(keyboard: InlineKeyboardMarkup | None, row: Sequence[InlineKeyboardButton]) -> InlineKeyboardMarkup:
+    """The same with that row in the place of the one that `follow_row` made."""
+    prefix = f"{AtNews.__prefix__}:"
+    others = keyboard.inline_keyboard if keyboard else []
+    kept = [one for one in others if not any((button.callback_data or "").startswith(prefix) for button in one)]
+    return InlineKeyboardMarkup(inline_keyboard=[*kept, *([list(row)] if row else [])])
+
+
+def follow_row(key: str, *, paused: bool = False) -> list[InlineKeyboardButton]:
+    """Under new chapters of a followed title."""
+    change = FollowChange.RESUME if paused else FollowChange.PAUSE
+    return [
+        _button(f"▶ {say('Go on')}" if paused else f"⏸ {say('Pause')}", AtNews(title=key, what=change)),
+        _button(f"🌙 {say('Muted hours')}", ShowMuted()),
+        _button(say("Unfollow"), AtNews(title=key, what=FollowChange.UNFOLLOW)),
+    ]
+
+
+def notice(request: DownloadRequest | None, key: str) -> InlineKeyboardMarkup:
+    """Under the notice of new chapters: `Get` for those that can be had."""
+    get = [[_button(say("Get"), GetAgain(request=request.key), ButtonStyle.SUCCESS)]] if request else []
+    return InlineKeyboardMarkup(inline_keyboard=[*get, follow_row(key)])
 
 
 def open_link(label: str, address: str) -> InlineKeyboardMarkup:

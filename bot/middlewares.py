@@ -18,6 +18,7 @@ from aiogram.exceptions import (
 from aiogram.methods import (
     AnswerCallbackQuery,
     EditEphemeralMessageText,
+    EditMessageReplyMarkup,
     EditMessageText,
     GetUpdates,
     Response,
@@ -33,7 +34,7 @@ from bot.delivery.outgoing import OutgoingFile
 from bot.language import is_right_to_left
 from bot.memory.processes import acting_as
 from bot.memory.updates import Updates
-from bot.pacing import SPACING_MS, Pacing
+from bot.pacing import ON_THE_WAY_SECONDS, SPACING_MS, Pacing
 from bot.process_lease import ProcessLease
 from tasks.logs import begin
 
@@ -142,8 +143,8 @@ class RightToLeft(BaseRequestMiddleware):
 class Polite(BaseRequestMiddleware):
     """Keeps Telegram's limits for messages we send, and tries again what is safe to try again.
 
-    Edits are paced where they are made, before their text is rendered. A file or message whose answer was lost is not sent
-    again, as it may have arrived.
+    Edits get their slots where they are made, before their text is rendered. A file or message whose answer was lost is not
+    sent again, as it may have arrived.
     """
 
     ATTEMPTS = 5
@@ -154,14 +155,19 @@ class Polite(BaseRequestMiddleware):
     async def __call__(
         self, make_request: NextRequestMiddlewareType[TelegramType], bot: Bot, method: TelegramMethod[TelegramType]
     ) -> Response[TelegramType]:
-        if not (isinstance(method, SendMessage | SendDocument) and isinstance(method.chat_id, int)):
+        chat_id = _told(method)
+        if chat_id is None:
             return await self._try(make_request, bot, method)
-        await self._pacing.slot(method.chat_id)
+        if isinstance(method, SendMessage | SendDocument):
+            await self._pacing.slot(chat_id)
         began = time.monotonic()
         answer = await self._try(make_request, bot, method)
-        if time.monotonic() - began > SPACING_MS / 1000:
-            with suppress(RedisError):  # it is there, whoever knows of it
-                await self._pacing.arrived(method.chat_id)
+        took = time.monotonic() - began
+        with suppress(RedisError):  # it is there, whoever knows of it
+            if took > SPACING_MS / 1000:
+                await self._pacing.arrived(chat_id)
+            elif took > ON_THE_WAY_SECONDS:
+                await self._pacing.came_late(chat_id)
         return answer
 
     async def _try(
@@ -202,6 +208,15 @@ class OnlyOwnChats(BaseRequestMiddleware):
         if process := acting_as.get():
             await self._lease.confirm(process)
         return await make_request(bot, method)
+
+
+def _told(method: TelegramMethod[Any]) -> int | None:
+    """The chat that something is said in by that call."""
+    if isinstance(method, SendMessage | SendDocument | EditMessageText | EditMessageReplyMarkup) and isinstance(
+        method.chat_id, int
+    ):
+        return method.chat_id
+    return None
 
 
 def _may_repeat(method: TelegramMethod[Any], error: Exception) -> bool:

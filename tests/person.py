@@ -3,6 +3,7 @@
 import asyncio
 import re
 import time
+from inspect import isawaitable
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -56,6 +57,18 @@ class Person:
         }
         answer = await self._post("/chat/send", {**saying, "reply_to": reply_to and reply_to["message_id"]})
         return int(answer["message_id"])
+
+    async def attaches(self, name: str, body: bytes, caption: str = "") -> int:
+        """Send a file; the message's id."""
+        saying = {"person": self.who, "chat": self.chat, "thread": self.thread, "language": self.language}
+        query = {key: value for key, value in saying.items() if value is not None}
+        answer = await self._http.post("/chat/attach", params={**query, "text": caption, "name": name}, content=body)
+        answer.raise_for_status()
+        return int(answer.json()["message_id"])
+
+    async def turns_bot_out(self, *, gone: bool = True) -> None:
+        """Block the bot, or remove it from the group; or take that back."""
+        await self._post("/chat/leave", {"person": self.who, "chat": self.chat, "gone": gone})
 
     async def presses(self, label: str, *, on: Message | None = None) -> Message:
         """Press the newest button whose text matches; the bot's answer: `text`, `alert`, maybe `unanswered`."""
@@ -176,9 +189,13 @@ def _says(message: Message, pattern: str) -> bool:
 
 
 async def soon(check: Any, what: str) -> None:
-    """Wait until `check()` is true; for what happens outside the chat and tells nobody, such as a folder that goes."""
+    """Wait until `check()`, which may have to be awaited, is true; for what happens outside the chat and tells nobody, such
+    as a folder that goes."""
     deadline = time.monotonic() + PATIENCE
-    while not check():
+    while True:
+        found = check()
+        if await found if isawaitable(found) else found:
+            return
         if time.monotonic() > deadline:
             raise NotSeen(what)
         await asyncio.sleep(0.05)

@@ -49,7 +49,7 @@ class Packing:
         follow, pending = await self._follows.get(chat_id, key), await self._titles.pending(key, follower)
         if follow is None:
             await self._pass_over(key, chat_id, now)
-        elif pending is None:
+        elif pending is None or not self._is_open_to(follow):
             await self._titles.put_off(key, follower, None)
         elif follow.paused:
             await self._pause(key, chat_id)
@@ -61,6 +61,11 @@ class Packing:
             text = store.Parcel(OUTBOX, new_id(chat_id, key, to), parcel.model_dump_json()) if parcel else None
             if await self._titles.advance(key, follower, pending.told, to, text):
                 log.info("%s new chapters for chat %s", len(chapters), chat_id)
+
+    def _is_open_to(self, follow: Follow) -> bool:
+        """Whether the operator lets the chat use the bot, as `bot.access` has it."""
+        allowed = self._settings.allowed_chats
+        return not allowed or bool({follow.chat_id, follow.user_id} & {*allowed, *self._settings.admins})
 
     async def _pass_over(self, key: str, chat_id: int, now: float) -> None:
         if await self._follows.is_there(chat_id, key):  # written by a later release, which tells them
@@ -78,12 +83,11 @@ class Packing:
     def _next(self, follow: Follow, pending: Pending) -> tuple[list[Chapter], int]:
         """The next chapters that the chat is to be told of, no more than fit into a job, and the number of the last news."""
         picked: list[Chapter] = []
-        first = pending.news - len(pending.items)
-        for place, item in enumerate(pending.items):
+        for number, item in sorted(pending.items.items()):
             if follow.language is not None and item.language not in {follow.language, None}:
                 continue
             if len(picked) == self._settings.max_chapters_per_job:
-                return picked, first + place
+                return picked, number - 1
             picked.append(pick(item, follow.group))
         return picked, pending.news
 
@@ -96,10 +100,14 @@ class Packing:
         return Parcel(request=await self._request(follow, readable) if readable else None, elsewhere=elsewhere)
 
     async def _request(self, follow: Follow, chapters: list[Chapter]) -> DownloadRequest:
+        # As all who follow it have it, so that they get the same.
+        title = await self._titles.read(follow.manga.key)
         theirs = await self._chosen.of(follow.user_id)
         preferences = (await self._chosen.of(follow.chat_id)).over(theirs)
         chosen = {"format": follow.format or preferences.format, "split": Split.ALL}
-        return request_for(follow.manga, chapters, preferences.model_copy(update=chosen), self._settings)
+        return request_for(
+            title.manga if title else follow.manga, chapters, preferences.model_copy(update=chosen), self._settings
+        )
 
 
 def pick(item: News, group: str | None) -> Chapter:

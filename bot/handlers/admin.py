@@ -12,9 +12,12 @@ from bot.delivery.desk import Canceller
 from bot.handlers.sources import source_lines
 from bot.language import mark, say
 from bot.memory.bans import Bans
+from bot.memory.follows import Follows
 from bot.memory.history import History
 from bot.memory.menus import Menus
+from bot.memory.parcels import Parcels
 from bot.memory.preferences import Chosen
+from bot.memory.quiet_hours import QuietHours
 from bot.memory.watchers import Watchers
 from bot.settings import BotSettings
 from bot.texts import megabytes, safe
@@ -57,6 +60,7 @@ async def ban(
     settings: BotSettings,
     watchers: Watchers,
     canceller: Canceller,
+    follows: Follows,
 ) -> None:
     user_id = _whom(message, command)
     if user_id is None:
@@ -65,6 +69,7 @@ async def ban(
         await message.reply(say(NOT_AN_ADMIN))
     else:
         await bans.ban(user_id)
+        await follows.forget(user_id)
         await _leave_all(Caller(user_id, say("an admin")), watchers, canceller)
         await message.reply(say(BANNED, user=user_id))
 
@@ -121,8 +126,14 @@ async def forget(
     menus: Menus,
     history: History,
     chosen: Chosen,
+    follows: Follows,
+    quiet_hours: QuietHours,
+    parcels: Parcels,
     store: JobStore,
 ) -> None:
+    await follows.forget_person(caller.id)
+    await parcels.forget(caller.id)
+    await quiet_hours.choose(caller.id, None)
     await _leave_all(caller, watchers, canceller)
     await menus.forget(caller.id)
     await history.forget(caller.id)

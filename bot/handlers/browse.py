@@ -1,11 +1,10 @@
 """From a search result to picked chapters: the title card and the picker."""
 
-import html
 import logging
 from collections.abc import Iterable
 from typing import Literal
 
-from aiogram import Bot, F, Router
+from aiogram import F, Router
 from aiogram.exceptions import TelegramAPIError
 from aiogram.filters import BaseFilter
 from aiogram.types import CallbackQuery, EphemeralMessageParameters, Message
@@ -28,19 +27,20 @@ from bot.callbacks import (
 from bot.callers import Caller
 from bot.destination import Destination
 from bot.editing import Editor, Screen, Spot
+from bot.handlers.cards import Cards
 from bot.handlers.menu_access import PressRefused, open_menu, spot_of
 from bot.handlers.quiet import nod
 from bot.language import language_name, many, mark, say
 from bot.memory.menus import Menus, Picker, Results
 from bot.memory.preferences import Chosen, Preferences
-from bot.memory.shared import Errand, Shared
+from bot.memory.shared import Shared
 from bot.middlewares import Answer
 from bot.settings import BotSettings
 from bot.texts import megabytes, safe, sentence
 from tasks.archives.names import chapter_range
 from tasks.errors import ManhwaError, SourceError
 from tasks.jobs.store import JobStore
-from tasks.models import Manga, MangaDetails, Rating
+from tasks.models import Manga, MangaDetails
 from tasks.sources.registry import Sources
 
 log = logging.getLogger(__name__)
@@ -48,18 +48,6 @@ log = logging.getLogger(__name__)
 EXAMPLE = "<code>1-5, 8, 12.5, latest 3, vol 2</code>"
 NOT_ALLOWED = mark("Titles of this kind are not allowed in this group.")
 NOT_HERE = mark("The source has no pages of this chapter.")
-STATUS = {
-    "ongoing": mark("ongoing"),
-    "completed": mark("completed"),
-    "hiatus": mark("on hiatus"),
-    "cancelled": mark("discontinued"),
-}
-RATINGS = {
-    Rating.SAFE: mark("safe"),
-    Rating.SUGGESTIVE: mark("suggestive"),
-    Rating.EROTICA: mark("erotica"),
-    Rating.PORNOGRAPHIC: mark("pornographic"),
-}
 MOST_FALLBACKS = 4
 
 
@@ -105,6 +93,7 @@ async def open_result(
     sources: Sources,
     shared: Shared,
     settings: BotSettings,
+    cards: Cards,
     preferences: Preferences,
     editor: Editor,
     answer: Answer,
@@ -132,7 +121,7 @@ async def open_result(
     )
     picker = await new_picker(details, results.owner, preferences, menus, shared, results=results.id)
     alone = spot.receiver is not None
-    editor.show_once(spot, await pressed_card(query, picker, shared, settings, alone=alone))
+    editor.show_once(spot, await cards.pressed(query, picker, alone=alone))
 
 
 async def _for_one_alone(query: CallbackQuery, spot: Spot) -> Spot | None:
@@ -190,34 +179,9 @@ def not_opened(manga: Manga, error: ManhwaError) -> str:
     return f"⚠ {safe(manga.title)}: {safe(sentence(error.code, error.detail), 300)}"
 
 
-async def show_card(
-    query: CallbackQuery, callback_data: ShowCard, menus: Menus, shared: Shared, settings: BotSettings, editor: Editor
-) -> None:
+async def show_card(query: CallbackQuery, callback_data: ShowCard, menus: Menus, cards: Cards, editor: Editor) -> None:
     picker = await open_menu(menus, callback_data.menu, Picker, query)
-    editor.show_once(spot_of(query), await pressed_card(query, picker, shared, settings))
-
-
-async def pressed_card(
-    query: CallbackQuery, picker: Picker, shared: Shared, settings: BotSettings, *, alone: bool = False
-) -> Screen:
-    """The card in the chat of a pressed button."""
-    if not isinstance(query.message, Message) or query.bot is None:
-        return card_screen(picker, "")
-    return await card(query.bot, query.message, picker, shared, settings, alone=alone)
-
-
-async def card(
-    bot: Bot, where: Message, picker: Picker, shared: Shared, settings: BotSettings, *, alone: bool = False
-) -> Screen:
-    """The card for the chat of that message; in a group it leads to picking in private, unless one `alone` sees it."""
-    username = (await bot.me()).username or ""
-    # Where not everybody may use the bot in private, a group's people might be turned away there.
-    is_group = where.chat.type in {"group", "supergroup"}
-    if not is_group or alone or where.ephemeral_message_id or settings.allowed_chats:
-        return card_screen(picker, username, group_too=where.chat.type == "private" and picker.destination is None)
-    asked_in = where.reply_to_message or where
-    errand = Errand(manga=picker.details.manga, destination=Destination.of(where, asked_in.message_id))
-    return card_screen(picker, username, errand=await shared.new_errand(errand))
+    editor.show_once(spot_of(query), await cards.pressed(query, picker))
 
 
 async def show_chapters(
@@ -419,34 +383,3 @@ def _range_lines(picker: Picker, begun: Literal["no", "first"] | int) -> list[st
     if begun == "first":
         return [say("Press the first chapter of the range …")]
     return [say("Range from {first}: press the last chapter …", first=safe(picker.chapters[begun].label, 40))]
-
-
-def card_screen(picker: Picker, username: str, *, errand: str = "", group_too: bool = False) -> Screen:
-    """What is known of the title, with its cover as the link preview."""
-    manga = picker.details.manga
-    title = f"<b>{safe(manga.title)}</b>"
-    if manga.url and manga.url.startswith(("http://", "https://")):
-        title = f'<a href="{html.escape(manga.url)}">{title}</a>'
-    lines = [title, *_facts(picker)]
-    if manga.description:
-        lines.append(f"\n{safe(manga.description, 500)}")
-    if not picker.chapters:
-        lines.append(f"\n{say('The source has no chapters of it.')}")
-    keyboard = keyboards.card(picker, username, errand=errand, group_too=group_too)
-    return Screen("\n".join(lines), keyboard, manga.cover_url)
-
-
-def _facts(picker: Picker) -> list[str]:
-    manga, chapters = picker.details.manga, picker.details.chapters
-    languages = editions.languages(chapters) or list(manga.languages)
-    facts = {
-        say("Also"): ", ".join(manga.alt_titles[:3]),
-        say("Authors"): ", ".join(manga.authors),
-        say("Year"): str(manga.year or ""),
-        say("Status"): say(STATUS[manga.status]) if manga.status in STATUS else manga.status,
-        say("Languages"): ", ".join(language_name(code) for code in languages[:8]),
-        say("Rating"): say(RATINGS[manga.rating]) if manga.rating and manga.rating is not Rating.SAFE else "",
-        say("Chapters"): str(len(picker.chapters)),
-        say("Source"): manga.source,
-    }
-    return [f"{name}: {safe(value)}" for name, value in facts.items() if value]

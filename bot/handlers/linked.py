@@ -9,6 +9,7 @@ from aiogram.types import Message
 
 from bot.callers import Caller
 from bot.delivery.desk import Desk
+from bot.handlers.cards import Cards
 from bot.handlers.download import take_command
 from bot.handlers.share import Opening
 from bot.language import mark, say
@@ -57,6 +58,7 @@ async def open_or_download(
     store: JobStore,
     desk: Desk,
     settings: BotSettings,
+    cards: Cards,
     command: CommandObject | None = None,
 ) -> None:
     """A title is opened; chapters are shown as picked, or with `/download` fetched at once."""
@@ -65,7 +67,7 @@ async def open_or_download(
     if len(known) < len(links):
         await message.reply(say(UNKNOWN_SITE, address=safe(addresses[links.index(None)], 100)))
         return
-    opening = Opening(message, bot, caller, preferences, chosen, shared, sources, menus, store, settings)
+    opening = Opening(message, bot, caller, preferences, chosen, shared, sources, menus, store, settings, cards)
     first = known[0]
     if first.manga_id:
         await opening.title(Manga(source=first.source, id=first.manga_id, title=first.manga_id))

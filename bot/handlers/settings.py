@@ -12,7 +12,7 @@ from bot import keyboards, links
 from bot.callbacks import ChooseSetting, Setting, ShowSetting, ShowSettings
 from bot.callers import Caller
 from bot.editing import Editor, Screen
-from bot.handlers.browse import RATINGS
+from bot.handlers.cards import RATINGS
 from bot.handlers.menu_access import PressRefused, is_admin, spot_of
 from bot.language import LANGUAGES, language_name, mark, say, speaking, spoken
 from bot.memory.preferences import Chosen, Preferences

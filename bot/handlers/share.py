@@ -17,7 +17,8 @@ from aiogram.types import (
 from bot import keyboards, links
 from bot.callers import Caller
 from bot.delivery.status_message import caption
-from bot.handlers.browse import NOT_ALLOWED, card, new_picker, not_opened, send_picker
+from bot.handlers.browse import NOT_ALLOWED, new_picker, not_opened, send_picker
+from bot.handlers.cards import Cards
 from bot.handlers.menu_access import is_member
 from bot.language import mark, say
 from bot.links import Kind
@@ -63,6 +64,7 @@ class Opening:
     menus: Menus
     store: JobStore
     settings: BotSettings
+    cards: Cards
 
     async def file(self, file: SentFile) -> None:
         await self.message.reply_document(file.file_id, caption=caption(file))
@@ -70,7 +72,7 @@ class Opening:
     async def title(self, manga: Manga) -> None:
         if details := await self._details(manga, self.preferences):
             picker = await new_picker(details, self.caller.id, self.preferences, self.menus, self.shared)
-            screen = await card(self.bot, self.message, picker, self.shared, self.settings)
+            screen = await self.cards.at(self.message, picker)
             await self.message.reply(screen.text, reply_markup=screen.keyboard, link_preview_options=screen.preview)
 
     async def chapters(self, located: MangaDetails) -> None:
@@ -136,8 +138,9 @@ async def start_with_payload(
     menus: Menus,
     store: JobStore,
     settings: BotSettings,
+    cards: Cards,
 ) -> None:
-    opening = Opening(message, bot, caller, preferences, chosen, shared, sources, menus, store, settings)
+    opening = Opening(message, bot, caller, preferences, chosen, shared, sources, menus, store, settings, cards)
     match await _behind(links.parse(command.args or ""), shared):
         case SentFile() as file:
             await opening.file(file)

@@ -53,8 +53,8 @@ class Way(StrEnum):
 class Follow(Value):
     """A chat follows a title. `user_id` did it, who may change it, as admins of a group may; it is told in `spoken`.
 
-    Of the chapters only those in `language` count, None = all; `group` comes first where it did them. `format` None = what is
-    chosen in that chat's settings.
+    Of the chapters only those in `language` count, None = all; `group` comes first where it did them, one of the `groups` that
+    there are. `format` None = what is chosen in that chat's settings.
     """
 
     manga: Manga
@@ -65,6 +65,7 @@ class Follow(Value):
     spoken: str = "en"
     language: str | None = None
     group: str | None = None
+    groups: tuple[str, ...] = ()
     format: ArchiveFormat | None = None
     way: Way = Way.FILE
     paused: bool = False
@@ -142,6 +143,15 @@ class Follows:
         """The chat follows nothing any more."""
         for key in await self.keys_of(chat_id):
             await self.remove(chat_id, key)
+
+    async def forget_person(self, user_id: int) -> None:
+        """What they follow themselves goes; what groups follow because of them stays the groups'."""
+        await self.forget(user_id)
+        async for name in self._redis.scan_iter(f"{KEY}:-*", count=1000):
+            chat_id, key = name.removeprefix(f"{KEY}:").split(":")
+            follow = await self.get(int(chat_id), key)
+            if follow and follow.user_id == user_id:
+                await self.change(int(chat_id), key, user_id=int(chat_id), user_name="")
 
     async def move(self, old_chat: int, new_chat: int) -> None:
         """The group became another chat: all that it follows comes there, to no topic."""

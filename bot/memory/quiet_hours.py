@@ -1,12 +1,13 @@
-"""When chats want to hear nothing of what they follow.
+"""When nothing is to come by itself to a chat.
 
 Keys
-    manhwa:bot:quiet:<chat>    JSON of `Quiet`
+    manhwa:bot:quiet:<chat>   JSON of a `Quiet`
 """
 
-from typing import cast
+from datetime import UTC, datetime
+from typing import Annotated, cast
 
-from pydantic import TypeAdapter
+from pydantic import Field, TypeAdapter
 from redis.asyncio import Redis
 
 from bot.memory.reading import remembered
@@ -14,38 +15,47 @@ from tasks.models import Value
 
 KEY = "manhwa:bot:quiet"
 DAY = 24 * 60
+MOST_EAST, MOST_WEST = 14 * 60, -12 * 60
+
+Minute = Annotated[int, Field(ge=0, lt=DAY)]
 
 
 class Quiet(Value):
-    """From `begins` to `ends`, in minutes of the day on the chat's clock, which is `offset` minutes ahead of UTC."""
+    """From when until when, in minutes of the day, by a clock that is `offset` minutes ahead of UTC."""
 
-    begins: int
-    ends: int
-    offset: int = 0
+    begins: Minute = 23 * 60
+    ends: Minute = 8 * 60
+    offset: Annotated[int, Field(ge=MOST_WEST, le=MOST_EAST)] = 0
+    on: bool = True
+
+    def clock(self, now: float) -> int:
+        """The minute of the day there."""
+        then = datetime.fromtimestamp(now, UTC)
+        return (then.hour * 60 + then.minute + self.offset) % DAY
 
     def ends_at(self, now: float) -> float | None:
-        """When it is over, if it is quiet at that time; None = it is not."""
-        there = (now / 60 + self.offset) % DAY
-        if (there - self.begins) % DAY >= (self.ends - self.begins) % DAY:
+        """When it is over, if it is quiet at that time."""
+        since, length = (self.clock(now) - self.begins) % DAY, (self.ends - self.begins) % DAY
+        if not self.on or since >= length:
             return None
-        return now + (self.ends - there) % DAY * 60
+        return now - now % 60 + (length - since) * 60
 
 
 QUIET = TypeAdapter(Quiet)
 
 
 class QuietHours:
-    """Keeps them over restarts of the bot."""
+    """Keeps what was chosen."""
 
     def __init__(self, redis: Redis) -> None:
         self._redis = redis
 
     async def of(self, chat_id: int) -> Quiet | None:
-        """The chat's quiet hours, if it has any."""
+        """What was chosen in the chat, if anything was."""
         return remembered(QUIET, cast("str | None", await self._redis.get(f"{KEY}:{chat_id}")))
 
     async def choose(self, chat_id: int, quiet: Quiet | None) -> None:
-        """None = it may be told at any time."""
+        """None = nothing is chosen any more."""
         if quiet is None:
             await self._redis.delete(f"{KEY}:{chat_id}")
         else:

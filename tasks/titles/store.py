@@ -6,7 +6,7 @@ Who follows is only a name here: whoever it is reads what is new from where they
 import json
 import logging
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, cast
@@ -28,12 +28,12 @@ NEWS = TypeAdapter(News)
 class Pending:
     """Where a follower stands: `told` news of a title were passed on to it, `news` there are; `items` are those between.
 
-    The oldest of very many are forgotten, so `items` may be fewer.
+    They are counted from 1; the oldest of very many are forgotten.
     """
 
     told: int
     news: int
-    items: tuple[News, ...]
+    items: Mapping[int, News]
 
 
 @dataclass(frozen=True)
@@ -120,8 +120,9 @@ class TitleStore:
         answer = await self._move("pending", key, follower)
         if not answer:
             return None
-        read = [_news(text) for text in answer[2:]]
-        return Pending(int(answer[0]), int(answer[1]), tuple(one for one in read if one))
+        told, news, *texts = answer
+        read = {number: _news(text) for number, text in enumerate(texts, start=int(news) - len(texts) + 1)}
+        return Pending(int(told), int(news), {number: one for number, one in read.items() if one})
 
     async def advance(self, key: str, follower: str, told: int, to: int, parcel: Parcel | None = None) -> bool:
         """Pass on the news up to the `to`th, at once with putting the parcel where it belongs; None = nothing is to be told.

@@ -46,11 +46,11 @@ end
 local function follow(follower, version, source, manga, at, known)
   if redis.call('EXISTS', title) == 0 then
     redis.call('HSET', title, 'version', version, 'source', source, 'mark', '', 'looked_at', '0', 'whole_at', '0',
-      'failures', '0', 'trouble', '', 'news', '0', 'baseline', known == '' and '' or '1')
+      'failures', '0', 'trouble', '', 'news', '0', 'baseline', known == '' and '' or '1', 'manga', manga)
     if known ~= '' then learn(cjson.decode(known)) end
     redis.call('ZADD', prefix .. 'titles:of:' .. source, at, key)
   end
-  redis.call('HSET', title, 'manga', manga)
+  if known ~= '' then redis.call('HSET', title, 'manga', manga) end
   return redis.call('HSETNX', title .. ':told', follower, redis.call('HGET', title, 'news'))
 end
 

@@ -4,7 +4,8 @@ import pytest
 
 from bot import keyboards, texts
 from bot.delivery import status_message
-from bot.handlers.browse import card_screen, picker_screen
+from bot.handlers.browse import picker_screen
+from bot.handlers.cards import card_screen
 from bot.handlers.search import results_screen
 from bot.local.telegram.rules import check_caption, check_keyboard, check_text
 from bot.memory.menus import Picker, Results

@@ -578,6 +578,12 @@ class TestTelegram:
         sent = await mina.sends("/help")
         await mina.sees("I download manga", after=sent)
 
+    async def test_what_was_a_while_on_its_way_keeps_its_distance(self, mina: Person) -> None:
+        await mina.orders_fault(method="sendMessage", do_it=True, answer=True, late=0.7)
+        for sent in [await mina.sends("/help"), await mina.sends("/jobs")]:
+            await mina.sees("I download manga|no downloads running", after=sent)
+        assert await mina.breaches() == []
+
     async def test_an_upload_that_was_refused_for_a_moment_goes_out_again(self, mina: Person) -> None:
         await mina.orders_fault(method="sendDocument", status=502, body="<html>Bad Gateway</html>")
         await mina.orders_fault(method="sendDocument", status=500)

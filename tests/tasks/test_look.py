@@ -72,7 +72,7 @@ class TestLibrary:
     async def news(self, titles: TitleStore) -> list[str]:
         pending = await titles.pending(self.MANGA.key, "1")
         assert pending is not None
-        return [one.chapters[0].label for one in pending.items]
+        return [one.chapters[0].label for one in pending.items.values()]
 
     async def test_what_is_new_is_found_once(
         self, titles: TitleStore, redis: Redis, settings: BotSettings, library: Path

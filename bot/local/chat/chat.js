@@ -309,6 +309,15 @@ async function send(text) {
   $("messages").scrollTop = $("messages").scrollHeight;
 }
 
+async function attach(file) {
+  const query = new URLSearchParams({ person, name: file.name, text: $("text").value.trim() });
+  if (place.chat) query.set("chat", place.chat);
+  if (place.thread) query.set("thread", place.thread);
+  if (language) query.set("language", language);
+  $("text").value = "";
+  await fetch(`/chat/attach?${query}`, { method: "POST", body: file });
+}
+
 // As Telegram looks them up: the narrowest scope that has some, in the person's language before all others.
 function commandMenu() {
   const admin = person === world?.admin;
@@ -348,6 +357,8 @@ $("composer").onsubmit = (event) => {
   send(text);
 };
 $("text").oninput = () => { showCommands($("text").value === "/"); offer(); };
+$("attach").onclick = () => $("file").click();
+$("file").onchange = () => { if ($("file").files[0]) attach($("file").files[0]); $("file").value = ""; };
 $("menu").onclick = () => showCommands($("commands").hidden);
 $("unquote").onclick = () => quote(null);
 $("person").onchange = () => { person = Number($("person").value); language = null; showLanguages(); quote(null); show(true); };

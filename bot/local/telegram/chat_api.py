@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
-from aiogram.types import CallbackQuery, Chat, InlineQuery, Message, MessageEntity, User
+from aiogram.types import CallbackQuery, Chat, Document, InlineQuery, Message, MessageEntity, User
 from aiohttp import web
 from pydantic import BaseModel, ValidationError
 
@@ -68,6 +68,14 @@ class Choosing(BaseModel):
     thread: int | None = None
 
 
+class Leaving(BaseModel):
+    """A person blocks the bot in their private chat, or removes it from the group; or takes that back."""
+
+    person: int
+    chat: int | None = None
+    gone: bool = True
+
+
 class Rules(BaseModel):
     """How strict the stand-in is; None = as it was."""
 
@@ -91,6 +99,8 @@ class ChatApi:
         app.router.add_static("/page/", PAGE)
         app.router.add_get("/chat/state", self._state)
         app.router.add_post("/chat/send", self._send)
+        app.router.add_post("/chat/attach", self._attach)
+        app.router.add_post("/chat/leave", self._leave)
         app.router.add_post("/chat/press", self._press)
         app.router.add_post("/chat/inline", self._inline)
         app.router.add_post("/chat/choose", self._choose)
@@ -153,12 +163,49 @@ class ChatApi:
                 reply_to_message=reply_to and reply_to.model_copy(update={"reply_to_message": None}),
             )
         )
-        if _bot_sees(message):
-            kind = "channel_post" if chat == CHANNEL else "message"
-            update = self._world.tell_bot(**{kind: message})
-            if saying.twice:
-                self._world.tell_again(update)
+        self._tell(message, twice=saying.twice)
         return web.json_response({"message_id": message.message_id})
+
+    def _tell(self, message: Message, *, twice: bool = False) -> None:
+        """Tell the bot of what a person said, if it may know."""
+        if _bot_sees(message):
+            kind = "channel_post" if message.chat == CHANNEL else "message"
+            update = self._world.tell_bot(**{kind: message})
+            if twice:
+                self._world.tell_again(update)
+
+    async def _attach(self, request: web.Request) -> web.StreamResponse:
+        """A person sends a file: the fields of `Saying` in the query, `text` as its caption, its bytes in the body."""
+        try:
+            saying = Saying.model_validate(dict(request.query))
+            person, chat = self._who_and_where(saying.person, saying.chat, saying.language)
+        except (ValidationError, ApiError) as error:
+            return web.json_response({"error": str(error)}, status=400)
+        stored = self._files.take(request.query.get("name", "file"), await request.read())
+        document = Document(
+            file_id=stored.file_id,
+            file_unique_id=stored.file_id[-12:],
+            file_name=stored.name,
+            mime_type=stored.mime_type,
+            file_size=stored.size,
+        )
+        message = self._world.new_message(
+            chat.id,
+            person,
+            document=document,
+            caption=saying.text or None,
+            caption_entities=_command_entities(saying.text),
+            message_thread_id=saying.thread,
+            is_topic_message=True if saying.thread else None,
+        )
+        self._tell(await self._world.put(message))
+        return web.json_response({"message_id": message.message_id})
+
+    async def _leave(self, request: web.Request) -> web.StreamResponse:
+        leaving = Leaving.model_validate(await request.json())
+        person, chat = self._who_and_where(leaving.person, leaving.chat)
+        self._world.leave(person, chat, gone=leaving.gone)
+        return web.json_response({})
 
     async def _press(self, request: web.Request) -> web.StreamResponse:
         try:
@@ -250,6 +297,6 @@ def _bot_sees(message: Message) -> bool:
     replied = message.reply_to_message
     if replied and replied.from_user and replied.from_user.id == BOT.id:
         return True
-    text = message.text or ""
+    text = message.text or message.caption or ""
     command, _, name = text.split(maxsplit=1)[0].partition("@") if text.startswith("/") else ("", "", "")
     return bool(command) and name.lower() in {"", str(BOT.username).lower()}

@@ -10,7 +10,7 @@ class Fault(BaseModel):
 
     `body` is sent as HTML in place of JSON; `drop` closes the connection without an answer; `do_it` does what was asked
     before that, and `answer` then answers as usual; `unread` leaves the body of the call unread; `delay` waits so many
-    seconds before the answer.
+    seconds before the answer, and `late` so many before anything is done.
     """
 
     model_config = ConfigDict(extra="forbid")
@@ -26,6 +26,7 @@ class Fault(BaseModel):
     answer: bool = False
     unread: bool = False
     delay: float = 0.0
+    late: float = 0.0
 
 
 class Faults:

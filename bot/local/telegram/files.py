@@ -73,6 +73,13 @@ class Files:
             raise ApiError(413, "Request Entity Too Large", breach=True)
         return self._keep(unfinished, StoredFile(file_id, _name(part), part.headers.get("Content-Type", ""), size))
 
+    def take(self, name: str, body: bytes) -> StoredFile:
+        """Keep what a person sends."""
+        stored = StoredFile(f"BQ{secrets.token_urlsafe(24)}", name, mimetypes.guess_type(name)[0] or "", len(body))
+        unfinished = self._folder / f"{stored.file_id}.part"
+        unfinished.write_bytes(body)
+        return self._keep(unfinished, stored, is_upload=False)
+
     def read(self, address: str) -> StoredFile:
         """Take in the file of a `file:` address. Blocks. Raises the 400 of one that can't be read."""
         self.asked_by_path += 1
@@ -105,8 +112,8 @@ class Files:
             raise bad_request("file must be a regular file", breach=True)
         return real
 
-    def _keep(self, unfinished: Path, stored: StoredFile) -> StoredFile:
-        self.uploads += 1
+    def _keep(self, unfinished: Path, stored: StoredFile, *, is_upload: bool = True) -> StoredFile:
+        self.uploads += is_upload
         (self._folder / f"{stored.file_id}.json").write_text(json.dumps(asdict(stored)))
         unfinished.rename(self.path(stored.file_id))
         return stored

@@ -95,6 +95,12 @@ class Methods:
         """The result of a method, ready for JSON. Raises `ApiError`."""
         if self._world.upgraded and str(params.get("chat_id")) == str(SMALL_GROUP.id):
             raise bad_request("group chat was upgraded to a supergroup chat", migrate_to_chat_id=GROUP.id)
+        chat_id = str(params.get("chat_id"))
+        if name.lower().startswith(("send", "edit")) and chat_id in map(str, self._world.gone_from):
+            private = not chat_id.startswith("-")
+            raise ApiError(
+                403, f"Forbidden: bot was {'blocked by the user' if private else 'kicked from the group chat'}"
+            )
         method = self._table.get(name.lower())
         if method is None:
             raise ApiError(404, "Not Found: method not found")

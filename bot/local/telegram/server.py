@@ -57,6 +57,8 @@ class BotApi:
             params = Params() if fault and fault.unread else await self._params(request)
             if fault and not fault.do_it:
                 return await _faulty(request, fault)
+            if fault:
+                await asyncio.sleep(fault.late)
             result = await self._methods.call(name, params)
         except ApiError as error:
             if error.breach:

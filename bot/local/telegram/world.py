@@ -10,7 +10,17 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from aiogram.types import CallbackQuery, Chat, InlineQuery, Message, Update, User
+from aiogram.types import (
+    CallbackQuery,
+    Chat,
+    ChatMemberBanned,
+    ChatMemberMember,
+    ChatMemberUpdated,
+    InlineQuery,
+    Message,
+    Update,
+    User,
+)
 
 from bot.local.telegram.errors import bad_request
 
@@ -29,7 +39,13 @@ CHANNEL = Chat(id=-1000000000003, type="channel", title="Chapter news")
 GROUP_CREATOR = PEOPLE[0].id
 ANONYMOUS = User(id=1087968824, is_bot=True, first_name="Group", username="GroupAnonymousBot")
 """In whose name admins of a group speak who don't want to be seen."""
-UPDATE_LIFE = {"message": 24 * 3600.0, "channel_post": 24 * 3600.0, "callback_query": 150.0, "inline_query": 30.0}
+UPDATE_LIFE = {
+    "message": 24 * 3600.0,
+    "channel_post": 24 * 3600.0,
+    "my_chat_member": 24 * 3600.0,
+    "callback_query": 150.0,
+    "inline_query": 30.0,
+}
 """Seconds an update waits for the bot before it is dropped."""
 EMPTY_MESSAGE_ID = 10  # 1 and 2 are the group's own, and topics are named by such numbers
 
@@ -64,6 +80,8 @@ class World:
         """Where many are wanted: the page shows none of them."""
         self.upgraded = False
         """The small group has become the supergroup."""
+        self.gone_from: set[int] = set()
+        """Chats that the bot was blocked in or removed from."""
         self._next_message = EMPTY_MESSAGE_ID
         self._next_update = int(time.time())
         self._changed = asyncio.Condition()
@@ -129,7 +147,22 @@ class World:
             except TimeoutError:
                 return
 
-    def tell_bot(self, **what: Message | CallbackQuery | InlineQuery) -> Update:
+    def leave(self, person: User, chat: Chat, *, gone: bool) -> None:
+        """The person blocks the bot or removes it from the chat, or takes that back."""
+        (self.gone_from.add if gone else self.gone_from.discard)(chat.id)
+        member, banned = (
+            ChatMemberMember(user=BOT),
+            ChatMemberBanned(user=BOT, until_date=datetime.fromtimestamp(0, UTC)),
+        )
+        before, after = (member, banned) if gone else (banned, member)
+        now = datetime.now(UTC).replace(microsecond=0)
+        self.tell_bot(
+            my_chat_member=ChatMemberUpdated(
+                chat=chat, from_user=person, date=now, old_chat_member=before, new_chat_member=after
+            )
+        )
+
+    def tell_bot(self, **what: Message | CallbackQuery | InlineQuery | ChatMemberUpdated) -> Update:
         """Queue an update for the bot."""
         self._next_update += 1
         update = Update(update_id=self._next_update, **what)  # type: ignore[arg-type]  # one field of many

@@ -40,7 +40,7 @@ async def found(titles: TitleStore, *chapters: Chapter) -> int:
 async def news_of(titles: TitleStore, follower: str) -> list[str]:
     pending = await titles.pending(MANGA.key, follower)
     assert pending is not None
-    return [one.chapters[0].label for one in pending.items]
+    return [one.chapters[0].label for one in pending.items.values()]
 
 
 async def test_what_was_there_is_no_news_and_what_comes_is_news_once(titles: TitleStore) -> None:
@@ -109,7 +109,7 @@ async def test_groups_that_did_the_same_chapter_are_one_news(titles: TitleStore)
     assert await found(titles, ONE, *both) == 1
     pending = await titles.pending(MANGA.key, "1")
     assert pending is not None
-    assert [one.id for one in pending.items[0].chapters] == ["a", "b"]
+    assert [one.id for one in pending.items[1].chapters] == ["a", "b"]
 
 
 async def test_news_are_passed_on_once_whoever_is_faster(titles: TitleStore, redis: Redis) -> None:
