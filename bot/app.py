@@ -232,6 +232,7 @@ async def _open(settings: BotSettings, taken: socket.socket) -> AsyncIterator[st
                         sources,
                         found,
                         store,
+                        TitleStore(redis),
                         pickup,
                         fetches,
                         storage,

@@ -12,6 +12,7 @@ from redis.asyncio import Redis
 
 from bot.destination import Destination
 from bot.memory.boards import Board, BoardMemory
+from bot.memory.follows import Follows, Way
 from bot.memory.found import Found
 from bot.memory.history import History
 from bot.memory.menus import Menus, Picker, Results
@@ -24,9 +25,11 @@ from tasks import janitor
 from tasks.errors import OtherVersion
 from tasks.jobs.job import VERSION
 from tasks.jobs.store import JobStore
-from tasks.models import ArchiveFormat, Quality, Rating, Split
+from tasks.models import ArchiveFormat, Chapter, Quality, Rating, Split
 from tasks.resources import open_redis
 from tasks.storage import open_storage
+from tasks.titles.store import TitleStore
+from tasks.titles.title import VERSION as TITLES_VERSION
 from tasks.workspace import Workspace
 from tests.conftest import running_bot
 from tests.person import Person
@@ -34,6 +37,7 @@ from tests.person import Person
 SAMPLES = Path(__file__).parent / "samples" / "records"
 QUEUED, AT_WORK, READY, FAILED = (f"00000000000000a{n}" for n in range(1, 5))
 GROUP = -1001
+TITLE = "cecf7bf20966cfbd51ac935c"
 FUTURE = "what only a later release knows"
 MAPPINGS = {"only", "detail"}
 """Objects whose names are data."""
@@ -54,7 +58,7 @@ def later_text(text: str) -> str:
     return json.dumps(later(json.loads(text))) if text.startswith(("{", "[")) else text
 
 
-async def write(redis: Redis, release: int, *, novel: bool = False) -> None:
+async def write(redis: Redis, release: int | str, *, novel: bool = False) -> None:
     """Put the samples where they were written."""
     for key, value in json.loads((SAMPLES / f"{release}.json").read_text()).items():
         match value:
@@ -64,6 +68,8 @@ async def write(redis: Redis, release: int, *, novel: bool = False) -> None:
                 await redis.sadd(key, *members)
             case {"zset": members}:
                 await redis.zadd(key, members)
+            case {"list": members}:
+                await redis.rpush(key, *map(later_text, members) if novel else members)
             case dict() if novel and not key.startswith("manhwa:bot:inbox"):
                 extra = {"novelty": json.dumps(FUTURE)} if "files" not in key else {}
                 fields = {
@@ -141,6 +147,52 @@ async def test_what_the_bot_of_any_release_remembered_is_read(redis: Redis, rele
     assert (await Chosen(redis).of(42)).format is ArchiveFormat.EPUB
     assert await Found(redis).get("mangapill", "harbour") == results.mangas
     assert [one.update_id for one in await Updates(redis).begin_anew("one", ())] == [900]
+
+
+@pytest.mark.parametrize("novel", [False, True])
+@pytest.mark.parametrize("release", range(1, TITLES_VERSION + 1))
+async def test_what_any_release_wrote_of_followed_titles_is_read(redis: Redis, release: int, novel: bool) -> None:
+    await write(redis, f"titles-{release}", novel=novel)
+    titles, follows = TitleStore(redis), Follows(redis)
+    title, follow = await titles.read(TITLE), await follows.get(GROUP, TITLE)
+    assert title
+    assert follow
+    assert title.manga == follow.manga
+    assert (title.manga.key, title.mark, title.looked_at, title.failures, title.trouble) == (
+        TITLE,
+        "2025-11-24T10:00:00+00:00",
+        1764000300.5,
+        2,
+        "source_down",
+    )
+    assert (follow.destination, follow.language, follow.group, follow.format, follow.way, follow.paused) == (
+        Destination(chat_id=GROUP, thread_id=2),
+        "en",
+        "Lantern Scans",
+        ArchiveFormat.EPUB,
+        Way.NOTICE,
+        True,
+    )
+    assert [one.manga for one in await follows.of(GROUP)] == [title.manga]
+    pending = await titles.pending(TITLE, str(GROUP))
+    assert pending
+    assert (pending.told, pending.news) == (1, 2)
+    assert [(one.found_at, one.chapters[0].number) for one in pending.items.values()] == [(1764000000.25, "3")]
+    assert await titles.to_tell(2e9, 9) == [(TITLE, str(GROUP))]
+    assert await titles.take("mangapill", 2e9, 3e9, 9, 2e9) == [TITLE]
+    chapters = [Chapter(id=f"7-{n}/c{n}", number=n, language="en") for n in ("1", "2.5", "3", "4")]
+    assert await titles.found(TITLE, chapters, "", 2e9, 3e9) == 1
+
+
+@pytest.mark.parametrize("fields", [{"manga": "{}"}, {"manga": "?"}, {"failures": "some"}])
+async def test_a_followed_title_that_is_not_understood_counts_as_not_there(
+    redis: Redis, fields: dict[Any, Any]
+) -> None:
+    await write(redis, "titles-1")
+    await redis.hset(f"manhwa:title:{TITLE}", mapping=fields)
+    await redis.hset(f"manhwa:bot:follow:{GROUP}:{TITLE}", "way", '"pigeon"')
+    assert await TitleStore(redis).read(TITLE) is None
+    assert await Follows(redis).get(GROUP, TITLE) is None
 
 
 @pytest.mark.parametrize(

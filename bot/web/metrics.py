@@ -1,7 +1,7 @@
 """`/metrics`: what Prometheus asks for.
 
-What concerns jobs, workers and sources comes from Redis, and is the same from every process of the bot; what concerns calls
-to Telegram and requests to the web API is of this process alone.
+What concerns jobs, workers, sources and followed titles comes from Redis, and is the same from every process of the bot; what
+concerns calls to Telegram and requests to the web API is of this process alone.
 """
 
 from collections.abc import Iterable, Iterator, Mapping
@@ -50,7 +50,7 @@ async def _families(rooms: Rooms) -> list[Metric]:
         for name, report in reports:
             up.add_metric([name], 0 if report.failing else 1)
         tally = await rooms.store.tally()
-        found += [up, await _jobs(rooms), *_counters(tally), *_histograms(tally)]
+        found += [up, await _jobs(rooms), *_counters(tally), *_histograms(tally), *await _titles(rooms)]
     return found
 
 
@@ -80,6 +80,19 @@ async def _jobs(rooms: Rooms) -> Metric:
         for source in sorted(sources):
             family.add_metric([state, source], census[state, source])
     return family
+
+
+async def _titles(rooms: Rooms) -> list[Metric]:
+    followed = GaugeMetricFamily("manhwa_followed_titles", "Titles that somebody follows", labels=["source"])
+    for source in rooms.sources.all():
+        followed.add_metric([source.name], await rooms.titles.count(source.name))
+    looks = CounterMetricFamily(
+        "manhwa_looks", "Looks for new chapters; result: changed, same or failed", labels=["source", "result"]
+    )
+    for what, number in sorted((await rooms.titles.looks()).items()):
+        source_name, _, result = what.partition("|")
+        looks.add_metric([source_name, result], number)
+    return [followed, looks]
 
 
 def _counters(tally: Tally) -> Iterator[Metric]:

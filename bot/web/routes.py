@@ -18,6 +18,7 @@ from bot.web.door import Door
 from tasks.jobs.store import JobStore
 from tasks.sources.registry import Sources
 from tasks.storage import Storage
+from tasks.titles.store import TitleStore
 
 
 @dataclass(frozen=True)
@@ -29,6 +30,7 @@ class Rooms:
     sources: Sources
     found: Found
     store: JobStore
+    titles: TitleStore
     pickup: Pickup
     fetches: Fetches
     storage: Storage

@@ -112,6 +112,15 @@ def test_redis_is_reached_by_our_own_alone_and_asks_them_for_a_password() -> Non
         assert re.fullmatch(r"redis://:\$\{REDIS_PASSWORD:\?.+\}@redis:6379/0", broker)
 
 
+def test_who_asks_sources_reaches_them() -> None:
+    for name in ("bot", "downloads", "cleanup", "consumet"):
+        assert "web" in SERVICES[name]["networks"]
+    assert not COMPOSE["networks"]["web"]
+    for name in ("downloads", "cleanup"):
+        assert SERVICES[name]["environment"]["MANGAPI_URL"] == SERVICES["bot"]["environment"]["MANGAPI_URL"]
+        assert SERVICES[name]["volumes"] == SERVICES["bot"]["volumes"]
+
+
 def test_redis_has_its_password_from_a_private_file(tmp_path: Path) -> None:
     said = said_by("redis", tmp_path, REDISCLI_AUTH="a-Word_9")
     config = tmp_path / "redis.conf"

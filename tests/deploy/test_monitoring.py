@@ -19,6 +19,7 @@ GAUGES = {
     "manhwa_workers": {"queue"},
     "manhwa_disk_free_bytes": set[str](),
     "manhwa_source_up": {"source"},
+    "manhwa_followed_titles": {"source"},
     "manhwa_healthy": set[str](),
     "manhwa_redis_up": set[str](),
 }
@@ -28,6 +29,7 @@ COUNTERS = {
     "manhwa_page_bytes_total": {"source"},
     "manhwa_pages_missing_total": {"source"},
     "manhwa_recoveries_total": {"kind"},
+    "manhwa_looks_total": {"source", "result"},
     "manhwa_telegram_calls_total": {"method", "result"},
 }
 HISTOGRAMS = {

@@ -45,6 +45,11 @@ def test_every_unit_belongs_to_the_target_and_has_limits() -> None:
         assert unit["[Service]MemoryMax"]
 
 
+@pytest.mark.parametrize("part", ["bot", "downloads", "cleanup"])
+def test_who_asks_sources_reaches_them(part: str) -> None:
+    assert "[Service]IPAddressDeny" not in dict(lines(UNITS / f"{PARTS[part]}.service"))
+
+
 def test_what_holds_for_all() -> None:
     common = dict(lines(COMMON))
     assert common["[Service]User"] == "manhwa"

@@ -45,6 +45,7 @@ async def test_everything_starts_comes_back_and_goes(tmp_path: Path, clean_envir
         assert {name for name in MANAGED if run.child(name)} == MANAGED
         await a_second_run_is_refused(run, clean_environment)
         await soon(lambda: "Task tasks.sweep" in run.said, "beat's first sweep")
+        await soon(lambda: "Task tasks.look" in run.said, "beat's first look")
         for name in ("redis", "bot", "downloads"):
             await run.comes_back(name, run.kill(name))
         await soon(lambda: is_live(run.settings), "Redis answers")
