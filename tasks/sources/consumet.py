@@ -25,7 +25,7 @@ from tasks.models import (
 )
 from tasks.sources import consumet_answers as answers
 from tasks.sources.fields import parsed
-from tasks.sources.http import Answer, SourceHttp, unless
+from tasks.sources.http import Answer, SourceHttp, is_as_it_was, unless
 from tasks.sources.source import one_line
 
 ROUTES = {"info", "read"}
@@ -193,7 +193,7 @@ class Consumet:
 
     async def look(self, manga_id: str, mark: str = "", /) -> Listing:
         answer = await self._answer("info", "id", manga_id, unless(mark))
-        if answer.status == httpx.codes.NOT_MODIFIED or (mark and answer.mark == mark):
+        if is_as_it_was(answer, mark):
             return Listing(chapters=None, mark=mark)
         return Listing(chapters=self._chapters(self._info(answer)), mark=answer.mark)
 

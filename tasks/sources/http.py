@@ -239,7 +239,15 @@ def retry_after(headers: Mapping[str, str]) -> float | None:
 
 def _mark(headers: Mapping[str, str]) -> str:
     mark = headers.get("ETag") or headers.get("Last-Modified") or ""
-    return mark if len(mark) <= LONGEST_MARK else ""
+    return mark if len(mark) <= LONGEST_MARK and mark.isascii() and mark.isprintable() else ""
+
+
+def is_as_it_was(answer: Answer, mark: str) -> bool:
+    """Whether the answer says that nothing has changed since it had that mark; some send all of it once more."""
+    if answer.status == httpx.codes.NOT_MODIFIED:
+        return bool(mark)
+    # A date that never changes is no word of the contents.
+    return answer.status == httpx.codes.OK and mark.endswith('"') and answer.mark == mark
 
 
 def unless(mark: str) -> dict[str, str]:

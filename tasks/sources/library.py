@@ -151,7 +151,10 @@ class Library:
     def _look(self, manga_id: str, mark: str) -> Listing:
         """What is still being copied into the library is left for the next look."""
         chapters = self._details(manga_id).chapters
-        stats = [self._find(one.id).stat() for one in chapters]
+        try:
+            stats = [self._find(one.id).stat() for one in chapters]
+        except FileNotFoundError:  # it went just now
+            raise NotFound(source=self.name) from None
         told = [f"{one.id}\0{stat.st_size}\0{stat.st_mtime_ns}" for one, stat in zip(chapters, stats, strict=True)]
         now = hashlib.sha256("\n".join(told).encode(errors="surrogateescape")).hexdigest()
         if now == mark:

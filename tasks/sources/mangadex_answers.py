@@ -71,7 +71,6 @@ class MangaAttributes(Answer):
     languages: Texts = Field(default=(), alias="availableTranslatedLanguages")
     original: Text = Field(default="", alias="originalLanguage")
     rating: Text = Field(default="", alias="contentRating")
-    latest: Text = Field(default="", alias="latestUploadedChapter")
 
 
 class ChapterAttributes(Answer):
@@ -122,7 +121,7 @@ def manga(entity: Entity, source: str) -> Manga:
 
 def latest(entity: Entity) -> str:
     """The id of the newest chapter of a manga, in whichever language; empty where it has none."""
-    return MangaAttributes.model_validate(entity.attributes).latest
+    return text(entity.attributes.get("latestUploadedChapter"))
 
 
 def _names(relations: Iterable[Relation], field: str) -> list[str]:

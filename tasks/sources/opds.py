@@ -32,7 +32,7 @@ from tasks.models import (
     SearchPage,
 )
 from tasks.settings import Catalog
-from tasks.sources.http import Answer, SourceHttp, unless
+from tasks.sources.http import Answer, SourceHttp, is_as_it_was, unless
 from tasks.sources.opds_feed import TERMS, Entry, Feed, NoFeed, read_description, read_feed
 from tasks.sources.source import one_line
 
@@ -252,7 +252,7 @@ class Opds:
         for some_id, before in json.loads(mark):
             headers = {**self._headers, **unless(before)}
             answer = await self._http.ask(f"{self._origin}{self._restored(some_id)}", headers=headers)
-            if answer.status != httpx.codes.NOT_MODIFIED and (answer.status != httpx.codes.OK or answer.mark != before):
+            if not is_as_it_was(answer, before):
                 return False
         return True
 

@@ -244,7 +244,8 @@ async def test_what_a_chat_does_not_want_to_hear_now_comes_when_it_does(
     hours = QuietHours(feed.redis)
     await feed.followed_by(MINA, way=Way.NOTICE, paused=how == "paused")
     if how == "muted":
-        await hours.choose(MINA, Quiet(begins=0, ends=DAY - 1, offset=-int(time.time() / 60)))
+        minute = int(time.time() / 60) % DAY
+        await hours.choose(MINA, Quiet(begins=minute, ends=(minute + 60) % DAY))
     await feed.brings(chapter("1"))
     for _ in range(2):
         async with running_bot(bot_settings):

@@ -159,7 +159,7 @@ class TestMangaDex(HttpSourceContract):
         service.on("/manga", listing([] if nothing else [a_manga()], limit=20))
 
     async def test_one_request_tells_which_of_many_titles_changed(self, service: Site, source: Source) -> None:
-        others = [{"id": uuid(n), "attributes": {"latestUploadedChapter": None}} for n in range(20, 118)]
+        others = [{"id": uuid(n), "attributes": {"latestUploadedChapter": None, "year": "?"}} for n in range(20, 118)]
         service.on("/manga", listing([{**a_manga(latestUploadedChapter=uuid(15))}, *others], limit=100))
         ids = [MANGA, "no id at all", *(str(one["id"]) for one in others)]
         assert await source.marks(ids) == {MANGA: uuid(15)}
