@@ -36,7 +36,7 @@ from bot.delivery.copies import Copies
 from bot.delivery.courier import Courier
 from bot.delivery.desk import Canceller, Desk
 from bot.delivery.follower import Follower
-from bot.delivery.herald import CHATS_AT_ONCE, Herald
+from bot.delivery.herald import Herald
 from bot.delivery.line import Line
 from bot.delivery.links import Links
 from bot.delivery.packing import Packing
@@ -186,7 +186,6 @@ async def _open(settings: BotSettings, taken: socket.socket) -> AsyncIterator[st
                         Line(store),
                         Addresses(Follows(redis), Parcels(redis)),
                         has_others=len(sources.all()) > 1,
-                        news=asyncio.Semaphore(CHATS_AT_ONCE),
                     )
                     follower = Follower(tools, store, Parcels(redis), lease, background)
                     canceller = Canceller(watchers, dispatch)

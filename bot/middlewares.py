@@ -30,7 +30,7 @@ from aiogram.methods.base import TelegramType
 from aiogram.types import CallbackQuery, TelegramObject, Update
 from redis.exceptions import RedisError
 
-from bot.delivery.outgoing import OutgoingFile
+from bot.delivery.outgoing import OutgoingFile, before_it_goes
 from bot.language import is_right_to_left
 from bot.memory.processes import acting_as
 from bot.memory.updates import Updates
@@ -197,7 +197,7 @@ class Polite(BaseRequestMiddleware):
 
 class OnlyOwnChats(BaseRequestMiddleware):
     """Lets a task that looks after a chat speak only while the chat is this process's: at each try, as close to the wire as
-    can be. Raises `TakenForDead` where it is not any more."""
+    can be, where also is noted what may go out now. Raises `TakenForDead` where it is not any more."""
 
     def __init__(self, lease: ProcessLease) -> None:
         self._lease = lease
@@ -205,8 +205,11 @@ class OnlyOwnChats(BaseRequestMiddleware):
     async def __call__(
         self, make_request: NextRequestMiddlewareType[TelegramType], bot: Bot, method: TelegramMethod[TelegramType]
     ) -> Response[TelegramType]:
-        if process := acting_as.get():
+        process, note = acting_as.get(), before_it_goes.get()
+        if process:
             await self._lease.confirm(process)
+        if note and isinstance(method, SendMessage | SendDocument):
+            await note()
         return await make_request(bot, method)
 
 

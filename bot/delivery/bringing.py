@@ -3,12 +3,14 @@
 import logging
 import time
 from dataclasses import dataclass, replace
+from functools import partial
 
 from aiogram.exceptions import TelegramAPIError, TelegramMigrateToChat
 
 from bot import keyboards
 from bot.delivery import news, status_message
 from bot.delivery.copies import share_buttons
+from bot.delivery.outgoing import noting
 from bot.delivery.packing import Packing
 from bot.delivery.trouble import Trouble, may_have_arrived, trouble
 from bot.delivery.watch import WatchTools
@@ -58,11 +60,12 @@ class Bringing:
         """Bring the parcel, if it is still there. Raises `Later`, `TakenForDead` and redis errors."""
         parcel, chat_id, key = await self._parcels.get(parcel_id), chat_of(parcel_id), title_of(parcel_id)
         if parcel is None:
-            return
+            raise Paused  # if it is there, another release has to read it
         follow = await self._follows.get(parcel.origin or chat_id, key)
         if follow is None:
-            if not await self._follows.is_there(parcel.origin or chat_id, key):
-                await self._parcels.remove(parcel_id)
+            if await self._follows.is_there(parcel.origin or chat_id, key):
+                raise Paused  # the same
+            await self._parcels.remove(parcel_id)
             return
         if follow.paused:
             raise Paused
@@ -87,10 +90,13 @@ class Bringing:
         if request:
             await self._tools.history.remember(request)
         screen = news.notice(errand.follow, errand.parcel, again=errand.parcel.tried)
-        await self._parcels.update(errand.id, errand.parcel, tried=True)
-        await self._say(errand, screen)
+        with noting(partial(self._try, errand)):
+            await self._say(errand, screen)
         await self._parcels.remove(errand.id)
         log.info("news were told")
+
+    async def _try(self, errand: _Errand) -> None:
+        await self._parcels.update(errand.id, errand.parcel, tried=True)
 
     async def _say(self, errand: _Errand, screen: Screen) -> None:
         if errand.parcel.origin is not None:
@@ -108,7 +114,6 @@ class Bringing:
         files = await self._shared.whole(request.key)
         parcel = errand.parcel
         for file in files[parcel.sent :]:
-            parcel = await self._parcels.update(errand.id, parcel, tried=True)
             try:
                 await self._send_copy(replace(errand, parcel=parcel), file)
             except TelegramAPIError as error:
@@ -138,13 +143,14 @@ class Bringing:
                 about += f"\n{news.only_elsewhere(parcel.elsewhere, news.MOST_LINKS_UNDER_FILE)}"
         if parcel.origin is not None:
             about += f"\n{status_message.not_there()}"
-        await self._tools.bot.send_document(
-            errand.to.chat_id,
-            file.file_id,
-            caption=about,
-            message_thread_id=errand.to.thread_id,
-            reply_markup=buttons,
-        )
+        with noting(partial(self._try, errand)):
+            await self._tools.bot.send_document(
+                errand.to.chat_id,
+                file.file_id,
+                caption=about,
+                message_thread_id=errand.to.thread_id,
+                reply_markup=buttons,
+            )
 
     async def _wait_for_the_job(self, errand: _Errand, request: DownloadRequest) -> None:
         parcel, follow = errand.parcel, errand.follow

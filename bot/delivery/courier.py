@@ -15,8 +15,8 @@ A file that several chats wait for is uploaded once: see `bot.delivery.turns`.
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable
-from contextlib import suppress
-from dataclasses import dataclass, replace
+from contextlib import nullcontext, suppress
+from dataclasses import dataclass, field, replace
 from functools import partial
 
 from aiogram import Bot
@@ -27,7 +27,7 @@ from bot import keyboards
 from bot.delivery import news
 from bot.delivery.copies import share_buttons
 from bot.delivery.links import Links
-from bot.delivery.outgoing import OutgoingFile, OutgoingPath
+from bot.delivery.outgoing import OutgoingFile, OutgoingPath, noting
 from bot.delivery.status_message import Upload, caption, sent_file
 from bot.delivery.trouble import Trouble, may_have_arrived, trouble
 from bot.delivery.turns import Turn, Turns
@@ -45,6 +45,8 @@ log = logging.getLogger(__name__)
 SLOWEST_UPLOAD = 64_000
 """Bytes a second an upload is waited for; slower ones are given up."""
 
+NEWS_AT_ONCE = 30
+"""Copies of files that nobody asked for and that are sent at a time: who asked does not stand in one line with thousands."""
 STORAGE_SECONDS = 10.0
 """Between two looks whether a storage that was away is back."""
 
@@ -68,6 +70,7 @@ class Courier:
     _turns: Turns
     _pacing: Pacing
     _local_server: bool
+    _places: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(NEWS_AT_ONCE))
     _sees_nothing: bool = False
     """That server can't read our files."""
 
@@ -123,8 +126,12 @@ class Courier:
 
     async def _send_copy(self, watcher: Watcher, job: Job, number: int, copy: SentFile) -> bool:
         """Whether Telegram took its copy."""
+        places = self._places if watcher.is_quiet else nullcontext()
+        # A chat that wants silence for long does not keep others waiting.
+        await self._pacing.until_open(watcher.chat_id)
         try:
-            await self._send_at_once(watcher, job, number, partial(self._document, copy.file_id))
+            async with places:
+                await self._send_at_once(watcher, job, number, partial(self._document, copy.file_id))
         except _Refused:
             await self._shared.forget(job.request.key)
             return False
@@ -134,8 +141,15 @@ class Courier:
         self, watcher: Watcher, job: Job, number: int, send: Callable[[Watcher, Job, int], Awaitable[Message]]
     ) -> None:
         """Send what is in the window from the beginning."""
-        await self._watchers.update(watcher, handed_over=True)
-        await self._see_through(watcher, job, number, send(watcher, job, number), lambda: True)
+        handed_over = False
+
+        async def note() -> None:
+            nonlocal handed_over
+            await self._watchers.update(watcher, handed_over=True)
+            handed_over = True
+
+        with noting(note):
+            await self._see_through(watcher, job, number, send(watcher, job, number), lambda: handed_over)
 
     async def _send_file(self, turn: Turn, watcher: Watcher, job: Job, upload: Upload, announce: Announce) -> None:
         file = _file(job, upload)

@@ -1,6 +1,8 @@
 """A file on its way to Telegram that knows when it may have arrived, and how much of it is up."""
 
-from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
 from pathlib import Path
 
 from aiogram import Bot
@@ -9,6 +11,17 @@ from aiogram.types import InputFile
 Chunks = Callable[[], AsyncIterator[bytes]]
 """Reads a file from its beginning, each time it is called."""
 Note = Callable[[], Awaitable[None]]
+before_it_goes: ContextVar[Note | None] = ContextVar("before_it_goes", default=None)
+
+
+@contextmanager
+def noting(note: Note) -> Iterator[None]:
+    """Call it just before each message that this task sends in the block goes out: not while that still waits for its turn."""
+    token = before_it_goes.set(note)
+    try:
+        yield
+    finally:
+        before_it_goes.reset(token)
 
 
 class OutgoingFile(InputFile):

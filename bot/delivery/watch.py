@@ -15,7 +15,7 @@ from redis.exceptions import RedisError
 from bot.delivery import news, status_message
 from bot.delivery.addresses import Addresses
 from bot.delivery.board import Boards
-from bot.delivery.courier import Announce, Courier, DeliveryError
+from bot.delivery.courier import Courier, DeliveryError
 from bot.delivery.line import Line
 from bot.delivery.status_message import Upload
 from bot.delivery.trouble import Trouble, trouble
@@ -67,8 +67,6 @@ class WatchTools:
     addresses: Addresses
     has_others: bool
     """Whether there is more than one source."""
-    news: asyncio.Semaphore
-    """So many files that nobody asked for are sent at a time."""
 
     async def let_go(self, job_id: str) -> None:
         """Nobody waits for the job any more. A bot that is killed over it finds it among the released ones."""
@@ -327,7 +325,7 @@ class Watch:
             else:
                 watcher = await self._show_percent(watcher, screen)
 
-        delivery = asyncio.create_task(self._bring(watcher, job, announce))
+        delivery = asyncio.create_task(self._tools.courier.deliver(watcher, job, announce))
         try:
             if await self._finished_or_cancelled(delivery):
                 await delivery
@@ -340,15 +338,6 @@ class Watch:
             raise
         finally:
             delivery.cancel()
-
-    async def _bring(self, watcher: Watcher, job: Job, announce: Announce) -> None:
-        if not watcher.is_quiet:
-            await self._tools.courier.deliver(watcher, job, announce)
-            return
-        # A chat that wants silence for long does not keep others waiting.
-        await self._tools.pacing.until_open(self._chat_id)
-        async with self._tools.news:
-            await self._tools.courier.deliver(await self._fresh(watcher), job, announce)
 
     async def _finish(self, watcher: Watcher, job: Job) -> None:
         """All is sent, as far as is known."""

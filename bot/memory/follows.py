@@ -14,7 +14,6 @@ from collections.abc import Sequence
 from enum import StrEnum
 from typing import Any, cast
 
-from pydantic import ValidationError
 from redis.asyncio import Redis
 
 from bot.destination import Destination
@@ -106,7 +105,7 @@ class Follows:
             return (
                 Follow.model_validate({name: json.loads(value) for name, value in fields.items()}) if fields else None
             )
-        except ValidationError:
+        except ValueError:
             return None
 
     async def is_there(self, chat_id: int, key: str) -> bool:

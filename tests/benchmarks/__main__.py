@@ -6,7 +6,7 @@ import sys
 import tempfile
 from pathlib import Path
 
-from tests.benchmarks import again, bot, download, queue
+from tests.benchmarks import again, bot, download, news, queue
 from tests.benchmarks.report import Figure, table, write
 
 BENCHMARKS = {
@@ -19,6 +19,7 @@ BENCHMARKS = {
     "queue": queue.queue,
     "bot": bot.bot,
     "again": again.again,
+    "news": news.news,
 }
 
 

@@ -3,18 +3,22 @@
 import pytest
 
 from bot import keyboards, texts
-from bot.delivery import status_message
+from bot.delivery import news, status_message
 from bot.handlers.browse import picker_screen
 from bot.handlers.cards import card_screen
 from bot.handlers.search import results_screen
+from bot.language import speaking
 from bot.local.telegram.rules import check_caption, check_keyboard, check_text
+from bot.memory.follows import Follow
 from bot.memory.menus import Picker, Results
+from bot.memory.parcels import Parcel
 from bot.memory.watchers import Watcher
 from tasks import errors
 from tasks.jobs.job import ArchiveFile, Failure, Job, JobState, Missing, Progress, Result
 from tasks.jobs.store import Place
 from tasks.models import Chapter, DownloadRequest, Manga, MangaDetails
 
+ADDRESS = 'https://x.test/?a="&b=<i>' + "x" * 400
 AWKWARD = ["<b>x</b> & ../y", "🐈" * 300, "a\u202eb\x00c\nd", "  ", "long " * 90, "&lt;"]
 
 
@@ -83,6 +87,30 @@ def test_every_screen_is_what_telegram_takes(title: str) -> None:
         if screen.keyboard:
             check_keyboard(screen.keyboard.model_dump(exclude_none=True))
     check_caption(status_message.caption(status_message.sent_file(one, 1), [(1, title)] * 9), "HTML")
+
+
+@pytest.mark.parametrize("language", ["en", "ar", "ru"])
+@pytest.mark.parametrize("title", AWKWARD)
+def test_news_fit_into_a_message(title: str, language: str) -> None:
+    one = job(title)
+    linked = tuple(
+        Chapter(id=f"{n}", number=title[:500], groups=(title,), available=False, url=ADDRESS) for n in range(300)
+    )
+    follow = Follow(manga=details(title, 1).manga, chat_id=1, user_id=1)
+    parcel = Parcel(request=one.request, elsewhere=linked)
+    watcher = Watcher(
+        job_id=one.id, chat_id=1, user_id=1, redirected=True, follow=follow.manga.key, elsewhere=news.as_text(linked)
+    )
+    with speaking(language):
+        screens = [
+            news.notice(follow, parcel, again=True),
+            news.of_a_follow(status_message.failed_by_record(one), watcher, one),
+        ]
+        caption = status_message.caption(status_message.sent_file(one, 1)) + news.under_file(watcher)
+    for screen in screens:
+        check_text(screen.text, "HTML")
+        check_keyboard(screen.keyboard and screen.keyboard.model_dump(exclude_none=True))
+    check_caption(caption, "HTML")
 
 
 def test_progress_tells_where_it_is() -> None:

@@ -9,6 +9,8 @@ import pytest
 
 from bot.local.telegram import StandIn
 from bot.memory.follows import Way
+from bot.memory.parcels import OUTBOX
+from bot.memory.processes import CHATS
 from bot.memory.quiet_hours import DAY, Quiet, QuietHours
 from bot.middlewares import Polite
 from bot.settings import BotSettings
@@ -258,3 +260,41 @@ async def test_what_a_chat_does_not_want_to_hear_now_comes_when_it_does(
         await mina.sees("ch 1–2")
         await feed.is_told()
         assert len(await mina.messages()) == 1
+
+
+@pytest.mark.parametrize("way", [Way.NOTICE, Way.FILE])
+async def test_a_bot_that_ends_while_a_chat_waits_for_its_turn_has_said_nothing(
+    feed: Feed, mina: Person, junho: Person, bot_settings: BotSettings, way: Way
+) -> None:
+    async with running_bot(bot_settings):
+        await feed.followed_by(JUNHO)
+        await feed.brings(chapter("1"))
+        await junho.receives_document()
+        await feed.redis.set(turn := f"manhwa:bot:spoke:{MINA}", "1", px=60_000)
+        await feed.followed_by(MINA, way=way)
+        await feed.is_new_to(MINA)
+        # The buttons are made just before the file is to go.
+        buttons_made = len(await feed.redis.keys("manhwa:bot:file:*")) + (way is Way.FILE)
+        while len(await feed.redis.keys("manhwa:bot:file:*")) < buttons_made:
+            pass
+        while not await feed.redis.hexists(CHATS, str(MINA)):
+            pass
+    await feed.redis.delete(turn)
+    async with running_bot(bot_settings):
+        await mina.sees("ch 1")
+        await feed.is_told()
+    assert "already" not in str(await mina.messages())
+    assert len(await mina.messages()) == 1
+
+
+@pytest.mark.usefixtures("bot")
+async def test_what_is_not_followed_any_more_is_not_brought(feed: Feed, mina: Person) -> None:
+    await feed.followed_by(MINA, way=Way.NOTICE)
+    await feed.redis.set(turn := f"manhwa:bot:shut:{MINA}", "1", px=60_000)
+    await feed.brings(chapter("1"))
+    while not await feed.redis.exists(OUTBOX):
+        pass
+    await feed.follows.remove(MINA, LANTERN.key)
+    await feed.redis.delete(turn)
+    await feed.is_told()
+    assert await mina.messages() == []
