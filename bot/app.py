@@ -184,7 +184,7 @@ async def _open(settings: BotSettings, taken: socket.socket) -> AsyncIterator[st
                         history,
                         boards,
                         Line(store),
-                        Addresses(Follows(redis), Parcels(redis)),
+                        Addresses(Follows(redis), Parcels(redis), QuietHours(redis)),
                         has_others=len(sources.all()) > 1,
                     )
                     follower = Follower(tools, store, Parcels(redis), lease, background)

@@ -4,6 +4,7 @@ import logging
 
 from bot.memory.follows import Follows
 from bot.memory.parcels import Parcels
+from bot.memory.quiet_hours import QuietHours
 
 log = logging.getLogger(__name__)
 
@@ -11,9 +12,10 @@ log = logging.getLogger(__name__)
 class Addresses:
     """Keeps what is followed true to where chats are."""
 
-    def __init__(self, follows: Follows, parcels: Parcels) -> None:
+    def __init__(self, follows: Follows, parcels: Parcels, quiet_hours: QuietHours) -> None:
         self._follows = follows
         self._parcels = parcels
+        self._quiet_hours = quiet_hours
 
     async def gone(self, chat_id: int) -> None:
         """Nobody is there to be told: the chat follows nothing any more."""
@@ -24,5 +26,8 @@ class Addresses:
 
     async def moved(self, old_chat: int, new_chat: int) -> None:
         """The group became another chat, which follows in its place."""
+        if quiet := await self._quiet_hours.of(old_chat):
+            await self._quiet_hours.choose(new_chat, quiet)
+            await self._quiet_hours.choose(old_chat, None)
         await self._follows.move(old_chat, new_chat)
         await self._parcels.move(old_chat, new_chat)

@@ -262,19 +262,18 @@ async def test_what_a_chat_does_not_want_to_hear_now_comes_when_it_does(
         assert len(await mina.messages()) == 1
 
 
-@pytest.mark.parametrize("way", [Way.NOTICE, Way.FILE])
 async def test_a_bot_that_ends_while_a_chat_waits_for_its_turn_has_said_nothing(
-    feed: Feed, mina: Person, junho: Person, bot_settings: BotSettings, way: Way
+    feed: Feed, mina: Person, junho: Person, bot_settings: BotSettings
 ) -> None:
     async with running_bot(bot_settings):
         await feed.followed_by(JUNHO)
         await feed.brings(chapter("1"))
         await junho.receives_document()
         await feed.redis.set(turn := f"manhwa:bot:spoke:{MINA}", "1", px=60_000)
-        await feed.followed_by(MINA, way=way)
+        await feed.followed_by(MINA)
         await feed.is_new_to(MINA)
         # The buttons are made just before the file is to go.
-        buttons_made = len(await feed.redis.keys("manhwa:bot:file:*")) + (way is Way.FILE)
+        buttons_made = len(await feed.redis.keys("manhwa:bot:file:*")) + 1
         while len(await feed.redis.keys("manhwa:bot:file:*")) < buttons_made:
             pass
         while not await feed.redis.hexists(CHATS, str(MINA)):
