@@ -34,7 +34,7 @@ from bot.delivery.outgoing import OutgoingFile, before_it_goes
 from bot.language import is_right_to_left
 from bot.memory.processes import acting_as
 from bot.memory.updates import Updates
-from bot.pacing import ON_THE_WAY_SECONDS, SPACING_MS, Pacing
+from bot.pacing import SPACING_MS, Pacing
 from bot.process_lease import ProcessLease
 from tasks.logs import begin
 
@@ -162,12 +162,12 @@ class Polite(BaseRequestMiddleware):
             await self._pacing.slot(chat_id)
         began = time.monotonic()
         answer = await self._try(make_request, bot, method)
-        took = time.monotonic() - began
+        was_long = time.monotonic() - began > SPACING_MS / 1000
         with suppress(RedisError):  # it is there, whoever knows of it
-            if took > SPACING_MS / 1000:
+            if was_long:
                 await self._pacing.arrived(chat_id)
-            elif took > ON_THE_WAY_SECONDS:
-                await self._pacing.came_late(chat_id)
+            else:
+                await self._pacing.came(chat_id)
         return answer
 
     async def _try(

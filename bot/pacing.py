@@ -17,8 +17,6 @@ from tasks.budget import shared_limiter, take
 
 SPACING_MS = 1100
 """Between two messages of a chat: a second, and what the network may take off it."""
-ON_THE_WAY_SECONDS = (SPACING_MS - 1000) / 1000
-"""What a message may take on its way without coming too close to the next one."""
 PER_GROUP = RateLimitItemPerMinute(18, namespace="group")
 IN_ALL = RateLimitItemPerSecond(20, namespace="all")
 PROGRESS_IN_PRIVATE = RateLimitItemPerSecond(1, 3, namespace="progress-private")
@@ -81,8 +79,8 @@ class Pacing:
             await self._limiter.hit(PER_GROUP, str(chat_id))
         await self._limiter.hit(IN_ALL, "0")
 
-    async def came_late(self, chat_id: int) -> None:
-        """What had its slot came to the chat just now, later than the moment that the spacing allows for."""
+    async def came(self, chat_id: int) -> None:
+        """What had its slot came to the chat just now, maybe a while after that: the next one keeps its distance from it."""
         await self._redis.set(f"manhwa:bot:spoke:{chat_id}", "1", px=SPACING_MS)
 
     def claim_progress(self, chat_id: int) -> float:

@@ -14,11 +14,10 @@ from typing import Any
 import pytest
 from pydantic import SecretStr
 
-from bot.local.telegram import StandIn
 from bot.settings import BotSettings
 from tasks.logs import Redactor, about, begin, secrets_of, set_up
 from tasks.settings import Catalog
-from tests.conftest import ROOT, StartWorker
+from tests.conftest import ROOT, StartWorker, beside, on_database, running_bot
 from tests.person import Person
 
 TOKEN = "123456789:AAHunter2Hunter2Hunter2Hunter2Hunter2"  # noqa: S105 - nobody's
@@ -197,13 +196,16 @@ async def test_a_bot_that_does_not_reach_telegram_keeps_its_token(
 
 
 async def test_a_job_can_be_followed_through_the_logs(
-    mina: Person, telegram: StandIn, bot: BotSettings, start_worker: StartWorker, caplog: pytest.LogCaptureFixture
+    mina: Person, bot_settings: BotSettings, start_worker: StartWorker
 ) -> None:
+    settings = on_database(bot_settings, 1)  # where no other worker takes it
+
     def said() -> list[dict[str, Any]]:
-        text = "".join(path.read_text() for path in bot.data_path.glob("worker-json-*.log"))
+        text = "".join(path.read_text() for path in settings.data_path.glob("worker-json-*.log"))
         return [json.loads(line) for line in text.splitlines() if line.startswith("{")]
 
-    with start_worker("json", LOG_FORMAT="json"):
+    worker = start_worker("json", LOG_FORMAT="json", CELERY_BROKER_URL=settings.broker_url)
+    async with beside(worker), running_bot(settings):
         await mina.sends("/download demo lantern-1")
         await mina.receives_document()
         await mina.sees("Done")

@@ -127,7 +127,7 @@ async def test_the_webhook_outlives_the_bot_until_one_asks_by_itself(
 ) -> None:
     url = f"{proxy.url}/telegram"
     async with running_bot(hooked(bot_settings, url)):
-        allowed = ["callback_query", "channel_post", "inline_query", "message"]
+        allowed = ["callback_query", "channel_post", "inline_query", "message", "my_chat_member"]
         assert sorted(telegram.methods.webhook.info()["allowed_updates"]) == allowed
     assert telegram.methods.webhook.url == url
     sent = await mina.sends("/help")
