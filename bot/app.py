@@ -120,17 +120,20 @@ async def run(settings: BotSettings) -> None:
 
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, told)
-    starting = asyncio.create_task(_serve_until(stop, settings))
+    up = asyncio.Event()
+    serving = asyncio.create_task(_serve_until(stop, settings, up))
     stopping = asyncio.create_task(stop.wait())
-    await asyncio.wait({starting, stopping}, return_when=asyncio.FIRST_COMPLETED)
+    await asyncio.wait({serving, stopping}, return_when=asyncio.FIRST_COMPLETED)
     stopping.cancel()
-    starting.cancel()
+    if not up.is_set():
+        serving.cancel()  # it may wait for Redis or Telegram
     with suppress(asyncio.CancelledError):
-        await starting
+        await serving
 
 
-async def _serve_until(stop: asyncio.Event, settings: BotSettings) -> None:
+async def _serve_until(stop: asyncio.Event, settings: BotSettings, up: asyncio.Event) -> None:
     async with open_app(settings):
+        up.set()
         log.info("the bot is up")
         await stop.wait()
 
@@ -320,8 +323,14 @@ async def _stop_taking(dispatcher: Dispatcher, intake: Intake) -> None:
         await dispatcher.stop_polling()
     # aiogram starts a task for each update and offers no way to wait for them but this set.
     handling = dispatcher._handle_update_tasks | intake.handling  # noqa: SLF001
-    if handling:
-        await asyncio.wait(handling, timeout=LAST_WORDS_SECONDS)
+    if not handling:
+        return
+    _, late = await asyncio.wait(handling, timeout=LAST_WORDS_SECONDS)
+    if late:
+        # They end here: others begin with what these did not end as soon as the lease is gone.
+        for task in late:
+            task.cancel()
+        await asyncio.wait(late)
 
 
 async def _wait_for_redis(settings: BotSettings) -> None:

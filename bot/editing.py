@@ -1,8 +1,11 @@
 """Edits of messages in place: paced, and where they come faster than they may go, only the last one goes."""
 
+import asyncio
 import hashlib
 import logging
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from contextvars import ContextVar
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -27,6 +30,20 @@ class Spot(NamedTuple):
 
 
 Render = Callable[[], Awaitable["Screen"]]
+_asked_for: ContextVar[set[asyncio.Task[None]] | None] = ContextVar("_asked_for", default=None)
+
+
+@asynccontextmanager
+async def shown_at_the_end() -> AsyncIterator[None]:
+    """Ends when all that the block gave an `Editor` to show is shown, or can't be; at once if the block fails."""
+    edits: set[asyncio.Task[None]] = set()
+    before = _asked_for.set(edits)
+    try:
+        yield
+        if edits:
+            await asyncio.wait(edits)
+    finally:
+        _asked_for.reset(before)
 
 
 @dataclass(frozen=True)
@@ -79,14 +96,15 @@ class Editor:
         self._edits = edits
         self._background = background
         self._waiting: dict[Spot, tuple[str, Render]] = {}
-        self._busy: set[Spot] = set()
+        self._busy: dict[Spot, asyncio.Task[None]] = {}
 
     def show(self, spot: Spot, render: Render) -> None:
         """Show what `render` returns when the chat's turn comes; takes the place of what was still waiting there."""
         self._waiting[spot] = (spoken(), render)
         if spot not in self._busy:
-            self._busy.add(spot)
-            self._background.start(self._work_off(spot))
+            self._busy[spot] = self._background.start(self._work_off(spot))
+        if (asked_for := _asked_for.get()) is not None:
+            asked_for.add(self._busy[spot])
 
     def show_once(self, spot: Spot, screen: Screen) -> None:
         """Show a screen that is known already."""
@@ -124,7 +142,7 @@ class Editor:
             log.info("message %s can't be edited: %s", spot, error)
         finally:
             self._waiting.pop(spot, None)
-            self._busy.discard(spot)
+            self._busy.pop(spot, None)
 
     async def _edit(self, spot: Spot, turn: int, render: Render) -> None:
         last, shown = await self._edits.latest(spot)

@@ -31,6 +31,7 @@ from aiogram.types import CallbackQuery, TelegramObject, Update
 from redis.exceptions import RedisError
 
 from bot.delivery.outgoing import OutgoingFile, before_it_goes
+from bot.editing import shown_at_the_end
 from bot.language import is_right_to_left
 from bot.memory.processes import acting_as
 from bot.memory.updates import Updates
@@ -62,7 +63,8 @@ class WriteDown(BaseRequestMiddleware):
 class OnlyOnce(BaseMiddleware):
     """Drops updates that were handled before, or are just being handled, here or elsewhere; notes the end of the others.
 
-    One that the bot is stopped or killed over is not noted: another process, or the next, handles it once more.
+    One that the bot is stopped or killed over, be it before all it led to is shown, is not noted, and neither is one that
+    Redis was away over: another process, or the next, handles it once more.
     """
 
     def __init__(self, updates: Updates, lease: ProcessLease) -> None:
@@ -80,10 +82,20 @@ class OnlyOnce(BaseMiddleware):
         try:
             if not await self._updates.has_in_hand(self._lease.id, event.update_id):
                 return None
-            result = await handler(event, data)
-            await self._updates.done(event.update_id)
+            return await self._handle(handler, event, data)
         finally:
             self.handling.discard(event.update_id)
+
+    async def _handle(self, handler: Handler, update: Update, data: dict[str, Any]) -> Any:
+        try:
+            async with shown_at_the_end():
+                result = await handler(update, data)
+        except RedisError:
+            raise
+        except Exception:  # whatever it is, it would only go wrong once more
+            await self._updates.done(update.update_id)
+            raise
+        await self._updates.done(update.update_id)
         return result
 
 

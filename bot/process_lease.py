@@ -113,9 +113,10 @@ class ProcessLease:
         raise TakenForDead
 
     async def _enter(self) -> None:
-        process, now = pulse.new_id(), time.monotonic()
-        await self._processes.enter(process)
-        self.id, self._sure_until = process, now + SURE_SECONDS
+        # Another one before Redis is asked: what comes in meanwhile of what was asked for before is not for this life.
+        self.id, now = pulse.new_id(), time.monotonic()
+        await self._processes.enter(self.id)
+        self._sure_until = now + SURE_SECONDS
         await self._renew()
 
     async def _leave(self) -> None:

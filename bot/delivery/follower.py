@@ -99,7 +99,8 @@ class Follower:
                 if self._begin(key):
                     await asyncio.sleep(START_SECONDS)
             for place in boards.get(chat, ()):
-                self._tools.boards.take_up(place)
+                if self._lease.has(chat):
+                    self._tools.boards.take_up(place)
 
     async def _taken(self, chats: set[int]) -> AsyncGenerator[int]:
         """Those of the chats that are this process's, or become it."""
@@ -114,9 +115,7 @@ class Follower:
         watch = self._watches.get(key.partition(":")[0], {}).get(key)
         if watch:
             watch.hear()
-        elif self._lease.has(_chat(key)):
-            self._begin(key)
-        else:
+        elif not self._begin(key):
             self._background.start(self._take(key))
 
     async def _take(self, key: str) -> None:
@@ -125,6 +124,8 @@ class Follower:
                 self._begin(key)
 
     def _begin(self, key: str) -> bool:
+        if not self._lease.has(_chat(key)):
+            return False  # it was ours a moment ago
         if self._process != self._lease.id:
             # The watches of before have ended, or are about to.
             self._watches.clear()

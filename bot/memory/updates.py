@@ -42,6 +42,7 @@ return ours
 """
 BEGIN_ANEW = """
 local in_hand, left = {}, {}
+if redis.call('HEXISTS', KEYS[4], ARGV[1]) == 0 then return left end
 for n = 3, #ARGV do in_hand[ARGV[n]] = true end
 for _, id in ipairs(redis.call('HKEYS', KEYS[1])) do
   local with = redis.call('HGET', KEYS[2], id)
@@ -95,7 +96,7 @@ class Updates:
     async def begin_anew(self, process: str, handling: Iterable[int]) -> list[Update]:
         """What was left, oldest first: by a process that died, or by this one, which is only `handling` these.
 
-        All of it is in that process's hand now.
+        All of it is in that process's hand now. One that was taken for dead itself gets nothing.
         """
         arguments: list[str | int] = [process, MOST_TRIES, *handling]
         left = cast("list[str]", await self._begin_anew(keys=[INBOX, WITH, TRIES, PROCESSES], args=arguments))

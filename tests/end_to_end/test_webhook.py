@@ -11,9 +11,12 @@ from typing import Any
 import httpx
 import pytest
 from pydantic import SecretStr
+from redis import Redis
 
+from bot.callbacks import ShowResults
 from bot.local.redis_server import is_live
 from bot.local.telegram import StandIn
+from bot.memory.updates import INBOX
 from bot.settings import BotSettings
 from tasks.settings import SettingsError
 from tests.conftest import process, running_bot
@@ -120,6 +123,16 @@ async def test_an_update_that_comes_often_is_handled_once(webhook: httpx.AsyncCl
     await webhook.post("/telegram", json=update(8, "/jobs"))
     await mina.sees("You have no downloads running")
     assert await helps(mina) == 1
+
+
+@pytest.mark.usefixtures("webhook")
+async def test_a_press_that_is_refused_is_handled(mina: Person, bot_settings: BotSettings) -> None:
+    sent = await mina.sends("/help")
+    help_text = await mina.sees("I download manga", after=sent)
+    answer = await mina.presses_data(help_text, ShowResults(menu="gone", page=0).pack())
+    assert "expired" in answer["text"]
+    with Redis(unix_socket_path=str(bot_settings.redis_socket)) as redis:
+        await soon(lambda: not redis.exists(INBOX), "nothing is left to be handled again")
 
 
 async def test_the_webhook_outlives_the_bot_until_one_asks_by_itself(

@@ -80,6 +80,13 @@ async def test_who_was_taken_for_dead_takes_nothing_in(updates: Updates, process
     assert await updates.receive("two", [update(9)]) == {9}
 
 
+async def test_who_was_taken_for_dead_begins_nothing_anew(updates: Updates, processes: Processes) -> None:
+    await updates.receive("one", [update(9)])
+    await processes.leave("one")
+    assert await updates.begin_anew("one", ()) == []
+    assert await updates.begin_anew("two", ()) == [update(9)]
+
+
 async def test_what_bots_die_over_is_left_alone_in_the_end(updates: Updates) -> None:
     await updates.receive("one", [update(9)])
     for _ in range(MOST_TRIES):
