@@ -5,6 +5,7 @@ from contextlib import ExitStack
 from pathlib import Path
 from urllib.parse import quote
 
+from celery import Celery
 from pydantic import SecretStr
 
 from bot.settings import BotSettings
@@ -38,9 +39,12 @@ def installed(settings: BotSettings, shelf: Shelf, address: str) -> tuple[BotSet
     return settings.model_copy(update=update), environment
 
 
+def passwords() -> list[str]:
+    return [form for one in (USER_PASSWORD, ADMIN_PASSWORD) for form in (one, quote(one, safe=""))]
+
+
 def secrets_told(folder: Path) -> list[str]:
-    secrets = (USER_PASSWORD, quote(USER_PASSWORD, safe=""), ADMIN_PASSWORD, quote(ADMIN_PASSWORD, safe=""))
-    return [log.name for log in folder.glob("worker-*.log") if any(one in log.read_text() for one in secrets)]
+    return [log.name for log in folder.glob("worker-*.log") if any(one in log.read_text() for one in passwords())]
 
 
 async def test_a_job_is_done_over_tls_by_a_user_with_few_rights(
@@ -91,6 +95,7 @@ async def test_jobs_outlive_the_masters_they_were_taken_from(
                     config.write(f"replicaof 127.0.0.1 {second.port}\n")
                 first_again = later.enter_context(node(tmp_path / "one", port=first.port))
                 assert "4 pages" in (await mina.receives_document())["caption"]
+                await asyncio.to_thread(onlooker_is_answered, settings)
                 assert (await mina.sees("Done", after=sent))["message_id"] == status["message_id"]
 
                 sent = await mina.sends(shelf.command(3))
@@ -108,6 +113,16 @@ async def test_jobs_outlive_the_masters_they_were_taken_from(
             assert worker.poll() is None
     assert len([m for m in await mina.messages() if "document" in m]) == 3
     assert secrets_told(bot_settings.data_path) == []
+
+
+def onlooker_is_answered(settings: BotSettings) -> None:
+    """The worker tells what Flower asks it for, and no password."""
+    with Celery("onlooker", set_as_current=False) as onlooker:
+        onlooker.conf.update(settings.broker.as_broker())
+        inspect = onlooker.control.inspect(timeout=10.0, limit=1)
+        told = {"stats": inspect.stats(), "conf": inspect.conf()}
+    assert all(told.values()), told
+    assert [one for one in passwords() if one in str(told)] == []
 
 
 def role(server: Server) -> str:
