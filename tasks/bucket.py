@@ -34,6 +34,8 @@ RETRIES, RETRY_SECONDS = 3, 10
 PATIENCE_SECONDS = 120.0
 """For which a piece is tried to be stored while the store is away or overloaded: longer than a restart of it takes."""
 LONGEST_WAIT = 5.0
+PASSING = {"RequestTimeout", "OperationAborted"}
+"""What a store answers as if it were our fault, when the network was slow or it had two requests at once."""
 
 STATUS = re.compile(r"status code: (\d{3})")
 CODE = re.compile(r"<Code>(\w+)</Code>")
@@ -179,5 +181,7 @@ def _down(error: Exception) -> StorageDown:
 
 
 def _may_pass(error: Exception) -> bool:
-    status = int(error.detail.get("status", 503)) if isinstance(error, StorageDown) else 0
-    return status >= 500 or status in {408, 429}
+    if not isinstance(error, StorageDown):
+        return False
+    status = int(error.detail.get("status", 503))
+    return status >= 500 or status in {408, 429} or not PASSING.isdisjoint(str(error).split())

@@ -116,11 +116,14 @@ def _parts(secret: str) -> Iterator[str]:
         yield secret
         yield from (part for part in secret.split(":") if LOOKS_LIKE_A_KEY.fullmatch(part))  # a bot's token
         return
-    address = urlsplit(secret)
-    if address.password:
-        yield from (secret, address.password, unquote(address.password))
-    yield from LOOKS_LIKE_A_KEY.findall(address.path)
-    yield from (value for _, value in parse_qsl(address.query) if LOOKS_LIKE_A_KEY.fullmatch(value))
+    for part in secret.split(";"):  # each Sentinel has an address, and any of them may have what holds for all
+        address = urlsplit(part)
+        if address.password:
+            yield from (secret, part, address.password, unquote(address.password))
+        yield from LOOKS_LIKE_A_KEY.findall(address.path)
+        for name, value in parse_qsl(address.query):
+            if name.endswith("password") or LOOKS_LIKE_A_KEY.fullmatch(value):
+                yield value
 
 
 def _as_json(_: object, __: str, said: EventDict) -> str:

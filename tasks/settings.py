@@ -359,7 +359,8 @@ def _in_one_line(kind: type[TaskSettings], error: ValidationError) -> str:
     name = str(first["loc"][0])
     if kind.model_fields[name].annotation is SecretStr or name == "opds_catalogs":
         return f"{name.upper()} {reason}"
-    value = re.sub(r"//[^/]*@", "//…@", str(first["input"]))
+    # To the last @: a password that was not encoded may have a slash in it, as Amazon's keys do.
+    value = re.sub(r"//.*@", "//…@", str(first["input"]), flags=re.DOTALL)
     return f"{name.upper()} is {value!r}: {reason[0].lower()}{reason[1:]}"
 
 

@@ -128,6 +128,17 @@ def test_a_record_that_can_not_be_written_does_not_show_its_arguments(
     assert not SECRET.search(said)
 
 
+def test_passwords_of_master_and_sentinels_are_known_wherever_they_stand() -> None:
+    address = (
+        "sentinel://one;sentinel://app:to%40master@two/0;sentinel://three?sentinel_password=to%40watch&master_name=ours"
+    )
+    hide = Redactor(secrets_of(SETTINGS.model_copy(update={"celery_broker_url": SecretStr(address)}))).hide
+    told = hide(f"asked {address} with to@master, to%40master, to@watch and to%40watch of ours")
+    assert "to@" not in told
+    assert "to%40" not in told
+    assert told.endswith("with ***, ***, *** and *** of ours")
+
+
 def test_every_secret_setting_is_known() -> None:
     """A field that is added later as well."""
 

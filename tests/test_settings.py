@@ -129,6 +129,8 @@ def test_a_wrong_value_gets_one_line_that_names_it(name: str, value: str, allowe
         "OPDS_CATALOGS=a=http://host B=http://host/opds/hunter2",
         "MANGADEX_PASSWORD=hunter2",
         "STORAGE_URL=s3://key:hunter2@bucket",
+        "STORAGE_URL=s3://key:a/hunter2@bucket",
+        "MANGAPI_URL=http://user:a/hunter2@host",
         "STORAGE_URL=s3://bucket\nAWS_SECRET_ACCESS_KEY=hunter2",
         "WEBHOOK_SECRET=hunter2!",
     ],

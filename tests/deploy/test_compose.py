@@ -9,11 +9,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from pydantic import SecretStr
 from ruamel.yaml import YAML
 
 from bot.local.redis_server import server_binary
 from bot.settings import BotSettings
-from tasks.settings import READ_BY_OTHERS, FlowerSettings
+from tasks.settings import READ_BY_OTHERS, FlowerSettings, TaskSettings
 
 ROOT = Path(__file__).parent.parent.parent
 FILE = ROOT / "docker-compose.yml"
@@ -25,6 +26,10 @@ ALWAYS = {"redis", "bot", "downloads", "cleanup", "consumet"}
 FIXED = re.compile(r"[\w./-]+:v?\d+\.\d+(\.\d+)?[\w.-]*(@sha256:[0-9a-f]{64})?")
 NO_VERSIONS_PUBLISHED = {"consumet"}
 NAMED = re.compile(r"(?<!\$)\$\{([A-Z_]+)")
+
+
+def secret(kind: type[TaskSettings]) -> set[str]:
+    return {name for name, field in kind.model_fields.items() if field.annotation is SecretStr}
 
 
 def checked(*words: str | Path) -> str:
@@ -173,9 +178,19 @@ def test_every_name_stands_in_the_example() -> None:
 
 
 def test_only_who_needs_a_secret_has_it() -> None:
+    bot_alone = {name.upper() for name in secret(BotSettings) - secret(TaskSettings)}
+    of_containers = {"GRAFANA_PASSWORD", "TELEGRAM_API_HASH"}
+    assert bot_alone
     for name in ("downloads", "cleanup", "flower"):
-        assert SERVICES[name]["environment"]["TELEGRAM_BOT_TOKEN"] == ""
+        kept_away = bot_alone | of_containers | ({"FLOWER_BASIC_AUTH"} if name != "flower" else set())
+        assert {one: SERVICES[name]["environment"].get(one) for one in kept_away} == dict.fromkeys(kept_away, "")
     assert all("env_file" not in SERVICES[name] for name in OTHERS)
+
+
+def test_a_worker_says_as_much_as_the_settings_ask_for() -> None:
+    commands = [str(SERVICES[name]["command"]).split() for name in ("downloads", "cleanup")]
+    # Either would go before LOG_LEVEL.
+    assert [command for command in commands if {"-l", "--loglevel"} & {*command}] == []
 
 
 def test_who_hands_files_over_sees_them_at_the_same_place() -> None:

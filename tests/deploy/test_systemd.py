@@ -45,6 +45,18 @@ def test_every_unit_belongs_to_the_target_and_has_limits() -> None:
         assert unit["[Service]MemoryMax"]
 
 
+def test_the_embedded_redis_has_no_network() -> None:
+    unit = UNITS / "manhwa-redis.service"
+    # As systemd reads them: first the unit, then every drop-in by its name; an empty line takes back what was said before.
+    drop_ins = [*COMMON.parent.glob("*.conf"), *UNITS.glob("manhwa-redis.service.d/*.conf")]
+    allowed: list[str] = []
+    for file in (unit, *sorted(drop_ins, key=lambda path: path.name)):
+        for name, value in lines(file):
+            if name == "[Service]RestrictAddressFamilies":
+                allowed = [*allowed, *value.split()] if value else []
+    assert allowed == ["AF_UNIX"]
+
+
 @pytest.mark.parametrize("part", ["bot", "downloads", "cleanup"])
 def test_who_asks_sources_reaches_them(part: str) -> None:
     assert "[Service]IPAddressDeny" not in dict(lines(UNITS / f"{PARTS[part]}.service"))

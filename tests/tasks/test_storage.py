@@ -4,6 +4,8 @@ import secrets
 from pathlib import Path
 
 import pytest
+from aiohttp import web
+from aiohttp.test_utils import RawTestServer
 from pydantic import SecretStr
 
 from tasks import bucket
@@ -158,6 +160,22 @@ async def test_what_is_wrong_is_told_in_few_words(
     assert await storage.job_ids() == [JOB]  # on the disk
     assert told in caplog.text
     assert SECRET not in caplog.text
+
+
+@pytest.mark.parametrize(("status", "code"), [(400, "RequestTimeout"), (409, "OperationAborted"), (503, "SlowDown")])
+async def test_what_passes_is_waited_for_however_the_store_calls_it(
+    in_bucket: TaskSettings, folder: JobFolder, status: int, code: str
+) -> None:
+    answers = [web.Response(status=status, text=f"<Error><Code>{code}</Code></Error>")]
+
+    async def answer(request: web.BaseRequest) -> web.Response:
+        await request.read()
+        return answers.pop() if answers else web.Response(headers={"ETag": '"1"'})
+
+    async with RawTestServer(answer) as store:
+        there = in_bucket.model_copy(update={"aws_endpoint_url": str(store.make_url("/")).rstrip("/")})
+        assert (await stored(open_storage(there), folder)).stored == "3-1"
+    assert not answers
 
 
 async def test_a_piece_is_tried_again_until_the_store_is_back(

@@ -85,6 +85,29 @@ def test_what_was_answered_survives_a_kill(servers: Servers, settings: TaskSetti
         assert redis.get("job") == "accepted"
 
 
+def test_a_backup_is_put_back_by_the_words_of_the_operators_page(servers: Servers, settings: TaskSettings) -> None:
+    page = (Path(__file__).parents[3] / "docs" / "operators.md").read_text()
+    chapter = page.partition("## Backup")[2].partition("\n## ")[0]
+    commands = [line.strip() for line in chapter.splitlines() if line.startswith("    ")]
+    assert commands
+    first = servers.start_live()
+    with client(settings) as redis:
+        redis.set("job", "accepted")
+        redis.save()  # what `redis-cli --rdb` gets as well
+        redis.delete("job")
+    first.kill()
+    first.wait()
+    folder = settings.data_path / "redis"
+    (folder / "dump.rdb").rename(folder / "backup.rdb")
+    subprocess.run(["/bin/sh", "-ec", "\n".join(commands)], cwd=folder, check=True)
+    for _ in ("once", "and once more"):
+        server = servers.start_live()
+        with client(settings) as redis:
+            assert redis.get("job") == "accepted"
+        server.kill()
+        server.wait()
+
+
 def test_only_its_owner_reaches_it(servers: Servers, settings: TaskSettings) -> None:
     servers.start_live()
     assert stat.S_IMODE(settings.redis_socket.parent.stat().st_mode) == 0o700
