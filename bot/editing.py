@@ -46,6 +46,11 @@ async def shown_at_the_end() -> AsyncIterator[None]:
         _asked_for.reset(before)
 
 
+def _note(edit: asyncio.Task[None]) -> None:
+    if (asked_for := _asked_for.get()) is not None:
+        asked_for.add(edit)
+
+
 @dataclass(frozen=True)
 class Screen:
     """What a message shows: HTML text, its keyboard, and the address of a picture to preview."""
@@ -103,8 +108,7 @@ class Editor:
         self._waiting[spot] = (spoken(), render)
         if spot not in self._busy:
             self._busy[spot] = self._background.start(self._work_off(spot))
-        if (asked_for := _asked_for.get()) is not None:
-            asked_for.add(self._busy[spot])
+        _note(self._busy[spot])
 
     def show_once(self, spot: Spot, screen: Screen) -> None:
         """Show a screen that is known already."""
@@ -116,7 +120,7 @@ class Editor:
 
     def show_buttons(self, spot: Spot, keyboard: InlineKeyboardMarkup) -> None:
         """Change the buttons alone, of a message that may be a file."""
-        self._background.start(self._change_buttons(spot, keyboard))
+        _note(self._background.start(self._change_buttons(spot, keyboard)))
 
     async def _change_buttons(self, spot: Spot, keyboard: InlineKeyboardMarkup) -> None:
         await self._pacing.slot(spot.chat_id)
