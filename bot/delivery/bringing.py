@@ -1,8 +1,9 @@
 """One parcel's way into its chat."""
 
+import asyncio
 import logging
 import time
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import partial
 
 from aiogram.exceptions import TelegramAPIError, TelegramMigrateToChat
@@ -10,6 +11,7 @@ from aiogram.exceptions import TelegramAPIError, TelegramMigrateToChat
 from bot import keyboards
 from bot.delivery import news, status_message
 from bot.delivery.copies import share_buttons
+from bot.delivery.courier import NEWS_AT_ONCE
 from bot.delivery.outgoing import noting
 from bot.delivery.packing import Packing
 from bot.delivery.trouble import Trouble, may_have_arrived, trouble
@@ -55,6 +57,7 @@ class Bringing:
     _parcels: Parcels
     _follows: Follows
     _shared: Shared
+    _places: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(NEWS_AT_ONCE))
 
     async def bring(self, parcel_id: str) -> None:
         """Bring the parcel, if it is still there. Raises `Later`, `TakenForDead` and redis errors."""
@@ -90,8 +93,9 @@ class Bringing:
         if request:
             await self._tools.history.remember(request)
         screen = news.notice(errand.follow, errand.parcel, again=errand.parcel.tried)
-        with noting(partial(self._try, errand)):
-            await self._say(errand, screen)
+        async with self._places:
+            with noting(partial(self._try, errand)):
+                await self._say(errand, screen)
         await self._parcels.remove(errand.id)
         log.info("news were told")
 
@@ -143,14 +147,15 @@ class Bringing:
                 about += f"\n{news.only_elsewhere(parcel.elsewhere, news.MOST_LINKS_UNDER_FILE)}"
         if parcel.origin is not None:
             about += f"\n{status_message.not_there()}"
-        with noting(partial(self._try, errand)):
-            await self._tools.bot.send_document(
-                errand.to.chat_id,
-                file.file_id,
-                caption=about,
-                message_thread_id=errand.to.thread_id,
-                reply_markup=buttons,
-            )
+        async with self._places:
+            with noting(partial(self._try, errand)):
+                await self._tools.bot.send_document(
+                    errand.to.chat_id,
+                    file.file_id,
+                    caption=about,
+                    message_thread_id=errand.to.thread_id,
+                    reply_markup=buttons,
+                )
 
     async def _wait_for_the_job(self, errand: _Errand, request: DownloadRequest) -> None:
         parcel, follow = errand.parcel, errand.follow

@@ -45,8 +45,9 @@ log = logging.getLogger(__name__)
 SLOWEST_UPLOAD = 64_000
 """Bytes a second an upload is waited for; slower ones are given up."""
 
-NEWS_AT_ONCE = 30
-"""Copies of files that nobody asked for and that are sent at a time: who asked does not stand in one line with thousands."""
+NEWS_AT_ONCE = 8
+"""What nobody asked for and is sent at a time: who asked does not stand in one line with thousands, and what had its slot and
+was held up does not come all at once, which Telegram would count together."""
 STORAGE_SECONDS = 10.0
 """Between two looks whether a storage that was away is back."""
 
