@@ -153,6 +153,7 @@ async def new_picker(
     results: str | None = None,
     destination: Destination | None = None,
     destination_name: str = "",
+    is_whole: bool = True,
 ) -> Picker:
     """A picker of the title for that person, with the language and group they prefer; its `Share` button works from now on."""
     await shared.remember_title(details.manga)
@@ -169,6 +170,7 @@ async def new_picker(
         group=next((group for group in preferences.groups if group in groups), None),
         destination=destination,
         destination_name=destination_name,
+        is_whole=is_whole,
     )
     await menus.save(picker)
     return picker

@@ -21,7 +21,9 @@ from bot.memory.menus import Menus, Picker
 from bot.memory.preferences import Preferences
 from bot.middlewares import Answer
 from bot.texts import duration, safe, sentence
-from tasks.models import ArchiveFormat
+from tasks.errors import ManhwaError, SourceBusy, SourceDown, SourcePaused
+from tasks.models import ArchiveFormat, MangaDetails
+from tasks.sources.registry import Sources
 from tasks.titles.store import TitleStore
 from tasks.titles.title import Title
 
@@ -59,6 +61,7 @@ async def follow_title(
     menus: Menus,
     follows: Follows,
     titles: TitleStore,
+    sources: Sources,
     cards: Cards,
     editor: Editor,
     answer: Answer,
@@ -66,9 +69,10 @@ async def follow_title(
     picker = await open_menu(menus, callback_data.menu, Picker, query)
     if not isinstance(query.message, Message):
         raise PressRefused(say(TOO_OLD))
-    follow = _follow(picker, query.message, caller, preferences)
+    details = await _whole(picker, sources)
+    follow = _follow(picker.model_copy(update={"details": details}), query.message, caller, preferences)
     try:
-        added = await follows.add(follow, picker.details.chapters)
+        added = await follows.add(follow, details.chapters)
     except TooManyFollows:
         raise PressRefused(say(FULL, number=MOST_FOLLOWS)) from None
     if added:
@@ -77,6 +81,17 @@ async def follow_title(
         return
     known = await follows.get(follow.chat_id, follow.manga.key)
     editor.show_once(spot_of(query), await _screen(known or follow, titles))
+
+
+async def _whole(picker: Picker, sources: Sources) -> MangaDetails:
+    """The title with all its chapters, which are no news. Raises `PressRefused` where its source does not tell."""
+    manga = picker.details.manga
+    if picker.is_whole:
+        return picker.details
+    try:
+        return await sources.get(manga.source).details(manga.id)
+    except ManhwaError as error:
+        raise PressRefused(sentence(error.code, error.detail)) from error
 
 
 def _follow(picker: Picker, where: Message, caller: Caller, preferences: Preferences) -> Follow:
@@ -232,7 +247,8 @@ def follow_screen(follow: Follow, title: Title | None, now: float) -> Screen:
     else:
         lines.append(say("Not looked for new chapters yet"))
     if title and title.trouble:
-        trouble = sentence(title.trouble, {"source": follow.manga.source, "seconds": 0})
+        silent = title.trouble in {SourceBusy.code, SourcePaused.code}
+        trouble = sentence(SourceDown.code if silent else title.trouble, {"source": follow.manga.source})
         lines.append(f"⚠ {safe(trouble, 200)}")
     changes = [(FollowChange.WAY, say(WAYS[follow.way]))]
     if follow.way is Way.FILE:

@@ -2,6 +2,7 @@
 
 import json
 import time
+from functools import partial
 from typing import Literal
 
 from aiogram import Bot, F, Router
@@ -33,6 +34,7 @@ OF_EUROPE = {"es": HOUR, "fr": HOUR}
 FILE_NAME = "following.json"
 LARGEST_FILE = 1_000_000
 MOST_NAMED = 10
+LONGEST_TITLE, LONGEST_URL = 500, 500
 ONLY_ADMINS = mark("Only admins of the group can change that.")
 NO_LIST = mark("That is no list of followed titles that I can read.")
 CHANGES: dict[MutedChange, tuple[Literal["begins", "ends"], int]] = {
@@ -56,7 +58,8 @@ def router() -> Router:
     return routes
 
 
-async def show_muted(query: CallbackQuery, quiet_hours: QuietHours) -> None:
+async def show_muted(query: CallbackQuery, bot: Bot, caller: Caller, quiet_hours: QuietHours) -> None:
+    await _check(spot_of(query).chat_id, bot, caller)
     if isinstance(query.message, Message):
         screen = muted_screen(await _quiet(spot_of(query).chat_id, quiet_hours), time.time())
         await query.message.reply(screen.text, reply_markup=screen.keyboard)
@@ -76,8 +79,7 @@ async def change_muted(
     quiet = await _quiet(spot.chat_id, quiet_hours)
     if callback_data.what is not MutedChange.SHOW:
         await _check(spot.chat_id, bot, caller)
-        quiet = _changed(quiet, callback_data.what)
-        await quiet_hours.choose(spot.chat_id, quiet)
+        quiet = await quiet_hours.change(spot.chat_id, quiet, partial(_changed, what=callback_data.what))
         for key in await follows.keys_of(spot.chat_id):
             await titles.remind(key, str(spot.chat_id))
     editor.show_once(spot, muted_screen(quiet, time.time()))
@@ -131,8 +133,8 @@ class Listed(Value):
 
     source: str = Field(max_length=60)
     id: Id
-    title: str = Field(min_length=1, max_length=300)
-    url: str | None = Field(default=None, max_length=500)
+    title: str = Field(min_length=1, max_length=LONGEST_TITLE)
+    url: str | None = Field(default=None, max_length=LONGEST_URL, pattern=r"^https?://\S+$")
     original_language: str | None = Field(default=None, max_length=20)
     languages: tuple[str, ...] = Field(default=(), max_length=100)
     language: str | None = Field(default=None, max_length=20)
@@ -144,8 +146,11 @@ class Listed(Value):
     @classmethod
     def of(cls, follow: Follow) -> "Listed":
         chosen = follow.model_dump(include={"language", "group", "format", "way", "paused"})
-        about = follow.manga.model_dump(include={"source", "id", "title", "url", "original_language", "languages"})
-        return cls.model_validate({**about, **chosen})
+        about = follow.manga.model_dump(include={"source", "id", "original_language", "languages"})
+        url = follow.manga.url
+        about["title"] = follow.manga.title[:LONGEST_TITLE] or follow.manga.id
+        about["url"] = url if url and len(url) <= LONGEST_URL else None
+        return cls.model_construct(**about, **chosen)
 
     def follow(self, source: str, to: Destination, caller: Caller, language: str) -> Follow:
         """The title as that chat follows it, of the source of that name."""
@@ -160,7 +165,7 @@ class List(Value):
     """What a chat follows, as a file."""
 
     version: Literal[1]
-    follows: tuple[dict[str, object], ...] = Field(max_length=10 * MOST_FOLLOWS)
+    follows: tuple[object, ...] = Field(max_length=10 * MOST_FOLLOWS)
     muted: Quiet | None = None
 
 
@@ -208,7 +213,7 @@ async def _read(message: Message, bot: Bot) -> List | None:
     try:
         file = await bot.download(document)
         return List.model_validate_json(file.read()) if file else None
-    except (ValidationError, TelegramAPIError, UnicodeDecodeError):
+    except (ValidationError, TelegramAPIError, UnicodeDecodeError, OSError):
         return None
 
 
@@ -224,8 +229,9 @@ class _Import:
         self._added = self._known = 0
         self._wrong: list[str] = []
 
-    async def take(self, entry: dict[str, object]) -> None:
-        name = str(entry.get("title") or entry.get("id") or "?")
+    async def take(self, entry: object) -> None:
+        told = entry if isinstance(entry, dict) else {}
+        name = str(told.get("title") or told.get("id") or "?")
         try:
             listed = Listed.model_validate(entry)
             source = self._sources.get(listed.source)

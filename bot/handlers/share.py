@@ -77,7 +77,7 @@ class Opening:
 
     async def chapters(self, located: MangaDetails) -> None:
         """Chapters that were found by their ids alone, picked already."""
-        picker = await new_picker(located, self.caller.id, self.preferences, self.menus, self.shared)
+        picker = await new_picker(located, self.caller.id, self.preferences, self.menus, self.shared, is_whole=False)
         places = picker.available(range(len(picker.chapters)))
         await send_picker(self.message, picker, places, self.menus, self.store)
 

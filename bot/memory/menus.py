@@ -98,6 +98,8 @@ class Picker(Menu):
     group: str | None = None
     destination: Destination | None = None
     destination_name: str = ""
+    is_whole: bool = True
+    """False where only some chapters were looked up, and the title is guessed from them."""
 
     @cached_property
     def chapters(self) -> tuple[Chapter, ...]:

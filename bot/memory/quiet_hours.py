@@ -4,11 +4,14 @@ Keys
     manhwa:bot:quiet:<chat>   JSON of a `Quiet`
 """
 
+from collections.abc import Callable
+from contextlib import suppress
 from datetime import UTC, datetime
 from typing import Annotated, cast
 
 from pydantic import Field, TypeAdapter
 from redis.asyncio import Redis
+from redis.exceptions import WatchError
 
 from bot.memory.reading import remembered
 from tasks.models import Value
@@ -53,6 +56,19 @@ class QuietHours:
     async def of(self, chat_id: int) -> Quiet | None:
         """What was chosen in the chat, if anything was."""
         return remembered(QUIET, cast("str | None", await self._redis.get(f"{KEY}:{chat_id}")))
+
+    async def change(self, chat_id: int, usual: Quiet, changed: Callable[[Quiet], Quiet]) -> Quiet:
+        """Change what was chosen, or the usual where nothing was; what it is then. Two at once are both counted."""
+        key = f"{KEY}:{chat_id}"
+        async with self._redis.pipeline(transaction=True) as pipeline:
+            while True:
+                await pipeline.watch(key)
+                quiet = changed(remembered(QUIET, cast("str | None", await pipeline.get(key))) or usual)
+                pipeline.multi()  # type: ignore[no-untyped-call]
+                pipeline.set(key, quiet.model_dump_json())
+                with suppress(WatchError):
+                    await pipeline.execute()
+                    return quiet
 
     async def choose(self, chat_id: int, quiet: Quiet | None) -> None:
         """None = nothing is chosen any more."""

@@ -187,8 +187,8 @@ class TestFollowing:
         await mina.sees("New chapters come at any hour")
         await mina.presses("Switch on", on=listed)
         await mina.sees("From 23:00 until 08:00 no new chapters come")
-        for _ in range(2):
-            await mina.presses(r"^\+$", on=listed)
+        muted = await mina.sees_button("From 23:00")
+        await asyncio.gather(*(mina.presses_data(muted, "fh:B") for _ in range(2)))
         await mina.sees("From 01:00 until 08:00")
         await QuietHours(redis).choose(MINA, Quiet(begins=0, ends=24 * 60 - 1, offset=0))
         for number in (2, 3):
@@ -217,17 +217,19 @@ class TestFollowing:
         library.add(1, title="Harbour Lights")
         for title in (TITLE, "Harbour Lights"):
             await follows_it(mina, title)
+        long = Manga(source="library", id="Long", title="x" * 2000, url="http://x.test/" + "y" * 900)
+        await Follows(library.redis).add(Follow(manga=long, chat_id=MINA, user_id=MINA), [])
         await mina.sends("/following")
         await mina.presses("Export")
         path = await mina.saves(await mina.receives_document("following.json"), tmp_path / "list.json")
         told = json.loads(path.read_text())
         told["follows"].append({"source": "nowhere", "id": "x", "title": "<b>Gone</b>"})
-        told["follows"].append({"nonsense": 1})
+        told["follows"] += [{"nonsense": 1}, "nonsense"]
         body = json.dumps(told).encode()
         junho.language = "en"
         await junho.attaches("following.json", body)
-        answer = await junho.sees("2 titles are followed from now on")
-        assert "These can't be followed here: <b>Gone</b>, ?" in answer["text"]
+        answer = await junho.sees("3 titles are followed from now on")
+        assert "These can't be followed here: <b>Gone</b>, ?, ?" in answer["text"]
         await junho.attaches("following.json", body)
         await junho.sees("0 titles are followed from now on")
         await library.is_looked_at()

@@ -20,6 +20,10 @@ async def test_a_pasted_link_opens_its_title_or_chapters(mina: Person, junho_in_
     await junho_in_group.receives_document(r" - 3\.zip$", after=sent)
     sent = await junho_in_group.sends(f"/search {SITE}/manga/7/harbour-lights")
     await junho_in_group.sees("^Harbour Lights\n", after=sent)
+    # What is known of a title by its chapters' ids alone is too little to follow it.
+    picker = await mina.sees("Picked 1: 1", after=await mina.sends(f"{SITE}/chapters/{shelf.chapter(1)}"))
+    await mina.presses("‹ Title", on=picker)
+    assert (await mina.presses("^Follow$", on=picker))["alert"]
     for nonsense in ("https://example.org/<b>", f"{SITE}/", "http://["):
         sent = await mina.sends(nonsense)
         await mina.sees("I know no title or chapter at", after=sent)
