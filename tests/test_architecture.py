@@ -51,7 +51,7 @@ ROOMS = {
     "structlog": ("tasks/logs.py",),
     "yarl": ("tasks/transport.py",),
     "dotenv": ("tasks/settings.py",),
-    "pydantic_settings": ("tasks/settings.py", "bot/settings.py"),
+    "pydantic_settings": ("tasks/settings.py", "tasks/setting_values.py", "bot/settings.py"),
     "os.environ": ("tasks/settings.py", "bot/settings.py"),
     "os.getenv": ("tasks/settings.py", "bot/settings.py"),
     "print": (),

@@ -17,6 +17,7 @@ from bot.memory.found import Found
 from bot.memory.history import History
 from bot.memory.menus import Menus, Picker, Results
 from bot.memory.preferences import Chosen
+from bot.memory.processes import Processes
 from bot.memory.shared import Shared
 from bot.memory.updates import Updates
 from bot.memory.watchers import Watchers
@@ -146,6 +147,7 @@ async def test_what_the_bot_of_any_release_remembered_is_read(redis: Redis, rele
     assert await BoardMemory(redis).get((GROUP, 2)) == Board(language="ko", message_id=80, shown="cd34")
     assert (await Chosen(redis).of(42)).format is ArchiveFormat.EPUB
     assert await Found(redis).get("mangapill", "harbour") == results.mangas
+    await Processes(redis).enter("one")
     assert [one.update_id for one in await Updates(redis).begin_anew("one", ())] == [900]
 
 
@@ -233,6 +235,7 @@ async def test_what_can_not_be_read_counts_as_not_there(redis: Redis) -> None:
     assert await Shared(redis).title("cecf7bf20966cfbd51ac935c") is None
     chosen = await Chosen(redis).of(42)
     assert (chosen.format, chosen.quality) == (None, Quality.WEBP)
+    await Processes(redis).enter("one")
     assert [one.update_id for one in await Updates(redis).begin_anew("one", ())] == [900]
     assert [one.update_id for one in await Updates(redis).begin_anew("one", ())] == [900]
     assert await redis.hkeys("manhwa:bot:inbox") == ["900"]
