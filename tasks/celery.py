@@ -7,12 +7,11 @@ from kombu import Exchange, Queue
 
 from tasks.dispatch import CLEAN_UP_TASK, CLEANUP, DOWNLOAD_TASK, DOWNLOADS
 from tasks.settings import SettingsError, task_settings
+from tasks.titles.schedule import round_seconds
 
 SWEEP_TASK = "tasks.sweep"
 SWEEP_SECONDS = 60.0
 LOOK_TASK = "tasks.look"
-LOOK_SECONDS = 60.0
-"""At most, between two messages to look at what is due."""
 
 
 def _app() -> Celery:
@@ -44,7 +43,7 @@ def _app() -> Celery:
         beat_scheduler="celery.beat:Scheduler",
         beat_schedule={
             "sweep": _every(SWEEP_SECONDS, SWEEP_TASK),
-            "look": _every(min(LOOK_SECONDS, settings.look_interval), LOOK_TASK),
+            "look": _every(round_seconds(settings.look_interval), LOOK_TASK),
         },
         task_serializer="json",
         result_serializer="json",

@@ -9,13 +9,15 @@ import time
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
+from redis.exceptions import RedisError
+
 from tasks.errors import SourceBusy, SourceDown, SourceError, SourceFailed, SourcePaused
 from tasks.logs import about
 from tasks.resources import open_redis
 from tasks.settings import TaskSettings
 from tasks.sources.registry import open_sources
 from tasks.sources.source import Source
-from tasks.titles.schedule import interval, next_look
+from tasks.titles.schedule import early, interval, next_look
 from tasks.titles.store import TitleStore
 from tasks.titles.title import Title
 
@@ -39,8 +41,9 @@ async def look(settings: TaskSettings) -> int:
     async with open_redis(settings.redis_url) as redis, open_sources(settings, redis) as sources:
         titles = TitleStore(redis)
         followed = {source.name: await titles.count(source.name) for source in sources.all()}
+        seconds = settings.look_interval
         rounds = [
-            _Round(source, titles, interval(followed[source.name], settings.look_interval, _at_once(source))).run()
+            _Round(source, titles, seconds, interval(followed[source.name], seconds, _at_once(source))).run()
             for source in sources.all()
             if followed[source.name]
         ]
@@ -54,10 +57,11 @@ def _at_once(source: Source) -> int:
 
 @dataclass
 class _Round:
-    """Titles of one source, each looked at `every` so many seconds."""
+    """Titles of one source, each looked at `every` so many seconds; `seconds` is LOOK_INTERVAL."""
 
     source: Source
     titles: TitleStore
+    seconds: float
     every: float
 
     async def run(self) -> int:
@@ -65,10 +69,8 @@ class _Round:
         with about(source=self.source.name):
             while time.monotonic() - begun < ROUND_SECONDS and (keys := await self._take()):
                 records = [(key, record) for key in keys if (record := await self.titles.read(key))]
-                try:
-                    marks = await self._marks([record.manga.id for _, record in records])
-                except (SourceError, TimeoutError) as error:
-                    await self._note_failure(keys, error)
+                marks = await self._marks(keys, [record.manga.id for _, record in records])
+                if marks is None:
                     return found
                 looks = [self._look(key, record, marks.get(record.manga.id, "")) for key, record in records]
                 ends = await asyncio.gather(*looks)
@@ -79,32 +81,45 @@ class _Round:
 
     async def _take(self) -> list[str]:
         now = time.time()
-        if self.source.at_once:
-            # The more are asked for together, the fewer are the requests.
-            return await self.titles.take(
-                self.source.name, now, now + TAKEN_SECONDS, self.source.at_once, now + self.every / 2
-            )
-        return await self.titles.take(self.source.name, now, now + TAKEN_SECONDS, AT_A_TIME, now)
+        by = early(now, self.seconds)
+        if not self.source.at_once:
+            return await self.titles.take(self.source.name, by, now + TAKEN_SECONDS, AT_A_TIME, by)
+        # The more are asked for together, the fewer are the requests.
+        soon = max(by, now + self.every / 2)
+        return await self.titles.take(self.source.name, by, now + TAKEN_SECONDS, self.source.at_once, soon)
 
-    async def _marks(self, ids: Sequence[str]) -> dict[str, str]:
+    async def _marks(self, keys: Sequence[str], ids: Sequence[str]) -> dict[str, str] | None:
+        """What the source tells of many at once; None = nothing, and that is noted."""
         if not self.source.at_once or not ids:
             return {}
-        async with asyncio.timeout(LOOK_SECONDS):
-            return dict(await self.source.marks(ids))
+        try:
+            async with asyncio.timeout(LOOK_SECONDS):
+                return dict(await self.source.marks(ids))
+        except RedisError:
+            raise
+        except (SourceError, TimeoutError) as error:
+            await self._note_failure(keys, error, of_source=True)
+        except Exception:
+            log.exception("a look at titles failed")
+            await self._note_failure(keys, SourceFailed(), of_source=True)
+        return None
 
     async def _look(self, key: str, title: Title, mark: str) -> int | None:
         """How many new chapters there are; None = the source does not answer."""
         now = time.time()
-        is_same = mark and mark == title.mark and now - title.whole_at < WHOLE_SECONDS
+        before = title.mark if now - title.whole_at < WHOLE_SECONDS else ""
         try:
-            if is_same:
+            if mark and mark == before:
                 await self.titles.same(key, now, self._next(key, title, now))
                 return 0
             async with asyncio.timeout(LOOK_SECONDS):
-                listing = await self.source.look(title.manga.id, title.mark)
+                listing = await self.source.look(title.manga.id, before)
         except (SourceError, TimeoutError) as error:
-            await self._note_failure([key], error)
-            return None if isinstance(error, SILENT) else 0
+            is_silent = isinstance(error, SILENT)
+            await self._note_failure([key], error, of_source=is_silent)
+            return None if is_silent else 0
+        except RedisError:
+            raise
         except Exception:
             log.exception("a look at a title failed")
             await self._note_failure([key], SourceFailed())
@@ -123,12 +138,15 @@ class _Round:
         looked_at = now if self.source.at_once else title.looked_at
         return next_look(key, now, self.every, looked_at)
 
-    async def _note_failure(self, keys: Iterable[str], error: SourceError | TimeoutError) -> None:
+    async def _note_failure(
+        self, keys: Iterable[str], error: SourceError | TimeoutError, *, of_source: bool = False
+    ) -> None:
         code = error.code if isinstance(error, SourceError) else SourceDown.code
         log.info("titles could not be looked at: %s", code)
         now = time.time()
         for key in keys:
             title = await self.titles.read(key)
             # Where the source is to blame, its titles need not wait longer once it is back.
-            failures = title.failures + 1 if title and not isinstance(error, SILENT) else 0
-            await self.titles.failed(key, now, next_look(key, now, self.every, now, failures), code)
+            failures = title.failures + 1 if title and not of_source else 0
+            due = next_look(key, now, self.every, now, failures)
+            await self.titles.failed(key, now, due, code, counts=not of_source)

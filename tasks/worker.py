@@ -32,7 +32,7 @@ from redis.exceptions import RedisError
 
 from tasks import janitor, pipeline
 from tasks.alive import Alive
-from tasks.celery import LOOK_SECONDS, LOOK_TASK, SWEEP_SECONDS, SWEEP_TASK, app
+from tasks.celery import LOOK_TASK, SWEEP_SECONDS, SWEEP_TASK, app
 from tasks.dispatch import CLEAN_UP_TASK, DOWNLOAD_TASK
 from tasks.errors import GaveWay, JobCancelled, LeaseLost, ManhwaError
 from tasks.jobs.job import JobState, Progress
@@ -41,6 +41,7 @@ from tasks.look import look
 from tasks.settings import task_settings
 from tasks.stopping import run_job
 from tasks.storage import open_storage
+from tasks.titles.schedule import round_seconds
 
 log = logging.getLogger(__name__)
 
@@ -78,7 +79,7 @@ def _begin_task(args: list[str], **_: object) -> None:
 def _begin_at_once(**_: object) -> None:
     """Beat counts its minute from its start: one that dies often would never come to its end."""
     sweep.apply_async(expires=SWEEP_SECONDS)
-    look_around.apply_async(expires=LOOK_SECONDS)
+    look_around.apply_async(expires=round_seconds(task_settings().look_interval))
 
 
 @worker_before_create_process.connect

@@ -101,9 +101,9 @@ class TitleStore:
         """Nothing has changed since the last look."""
         await self._move("same", key, now, due)
 
-    async def failed(self, key: str, now: float, due: float, trouble: str) -> None:
-        """The look did not go well; `trouble` is the code of the error."""
-        await self._move("failed", key, now, due, trouble)
+    async def failed(self, key: str, now: float, due: float, trouble: str, *, counts: bool = True) -> None:
+        """The look did not go well; `trouble` is the code of the error. It does not count where the source is to blame."""
+        await self._move("failed", key, now, due, trouble, int(counts))
 
     async def looks(self) -> dict[str, int]:
         """What looks at titles came to so far: `<source>|changed`, `|same` or `|failed`."""

@@ -33,7 +33,8 @@ class Title(Value):
     """A followed manga. `mark` is for the next look; `looked_at` is the time of the last one that went well, `whole_at` of the
     last one that read the list of chapters; 0 = not yet.
 
-    `failures` looks in a row did not go well, the last one with the error `trouble`. `news` is how many there were so far.
+    `failures` looks since then did not go well for this title, the last one with the error `trouble`; that of a source which
+    does not answer is told, and not counted. `news` is how many there were so far.
     """
 
     manga: Manga

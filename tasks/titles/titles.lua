@@ -18,7 +18,7 @@ Calls (ARGV[1] is the move; times are Unix seconds as text)
   found   key now due mark chapters               -> how many are new, -1 nobody follows it any more.  chapters: JSON list of
                                                      [words by which it is known, further words of it, JSON of a `News`]
   same    key now due                                nothing has changed
-  failed  key now due trouble
+  failed  key now due trouble counts                 counts: "0" = it is not one of the title's failures
   pending key follower                            -> {told, news, those between…} | {} it does not follow.  where the follower stands
   advance key follower from to outbox id payload  -> 1 | 0 somebody was faster.  `payload` "" = there is nothing to tell
   put_off key follower at                            not before then; "" = not before it is reminded
@@ -110,9 +110,9 @@ local function same(now, at)
   count('same')
 end
 
-local function failed(now, at, trouble)
+local function failed(now, at, trouble, counts)
   if redis.call('EXISTS', title) == 0 then return end
-  redis.call('HINCRBY', title, 'failures', 1)
+  if counts ~= '0' then redis.call('HINCRBY', title, 'failures', 1) end
   redis.call('HSET', title, 'trouble', trouble)
   due(at)
   count('failed')

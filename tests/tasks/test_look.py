@@ -2,7 +2,9 @@
 
 import asyncio
 import os
-from collections.abc import AsyncIterator, Iterator
+import time
+from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
+from contextlib import asynccontextmanager
 from itertools import pairwise
 from pathlib import Path
 from typing import cast
@@ -12,9 +14,12 @@ from redis.asyncio import Redis
 
 from bot.settings import BotSettings
 from tasks import look as module
-from tasks.look import look
-from tasks.models import Chapter, Manga
+from tasks.errors import SourceDown, SourceFailed
+from tasks.look import WHOLE_SECONDS, look
+from tasks.models import Chapter, Listing, Manga
 from tasks.resources import open_redis
+from tasks.sources.demo import Demo
+from tasks.sources.registry import Sources
 from tasks.titles.schedule import HOUR, LONGEST_PAUSE, interval, next_look
 from tasks.titles.store import TitleStore
 from tests.tasks.sources.test_library import archive, picture
@@ -196,6 +201,109 @@ class TestConsumet:
         assert len(source_server.requests) == 10
 
 
+class Shelf(Demo):
+    """A source whose list of chapters never changes; it notes with which marks it was looked at, and fails when told."""
+
+    is_local = False
+
+    def __init__(self, name: str, at_once: int = 0) -> None:
+        super().__init__()
+        self.name = name
+        self.at_once = at_once
+        self.asked: list[str] = []
+        self.trouble: Exception | None = None
+
+    async def marks(self, _manga_ids: Sequence[str], /) -> Mapping[str, str]:
+        if self.trouble:
+            raise self.trouble
+        return {}
+
+    async def look(self, _manga_id: str, mark: str = "", /) -> Listing:
+        self.asked.append(mark)
+        if self.trouble:
+            raise self.trouble
+        return Listing(chapters=None) if mark else Listing(chapters=(Chapter(id="c1", number="1"),), mark="v1")
+
+    @property
+    def manga(self) -> Manga:
+        return Manga(source=self.name, id="1", title="T")
+
+
+class Clock:
+    """A time that passes when it is told to, and a little whenever somebody looks."""
+
+    def __init__(self) -> None:
+        self.now = time.time() + 1
+        self.monotonic = time.monotonic
+
+    def time(self) -> float:
+        self.now += 0.001
+        return self.now
+
+
+class TestRounds:
+    @pytest.fixture
+    def clock(self, monkeypatch: pytest.MonkeyPatch) -> Clock:
+        clock = Clock()
+        monkeypatch.setattr(module, "time", clock)
+        return clock
+
+    @pytest.fixture
+    async def shelves(self, titles: TitleStore, monkeypatch: pytest.MonkeyPatch) -> tuple[Shelf, Shelf]:
+        """One that tells of many titles at once, and one that does not; a title of each is followed."""
+        many, one = Shelf("many", 100), Shelf("one")
+
+        @asynccontextmanager
+        async def opened(*_: object) -> AsyncIterator[Sources]:
+            yield Sources([many, one])
+
+        monkeypatch.setattr(module, "open_sources", opened)
+        for shelf in (many, one):
+            await titles.follow(shelf.manga, "1", [])
+        return many, one
+
+    async def test_a_title_has_its_turn_in_every_round_that_is_as_long_as_it_waits(
+        self, settings: BotSettings, shelves: tuple[Shelf, Shelf], clock: Clock
+    ) -> None:
+        begun = clock.now
+        for number in range(6):
+            clock.now = begun + 60 * number
+            await look(settings)
+        # The place of a new one may be half a round from here.
+        assert all(5 <= len(shelf.asked) <= 6 for shelf in shelves)
+
+    async def test_once_a_day_a_source_is_not_told_what_it_said_before(
+        self, settings: BotSettings, shelves: tuple[Shelf, Shelf], clock: Clock
+    ) -> None:
+        for wait in (WHOLE_SECONDS / 2, WHOLE_SECONDS / 2, WHOLE_SECONDS / 2, 0):
+            await look(settings)
+            clock.now += wait
+        assert [shelf.asked for shelf in shelves] == [["", "v1", "", "v1"]] * 2
+
+    async def test_what_nobody_thought_of_at_one_source_is_nothing_to_others(
+        self, settings: BotSettings, titles: TitleStore, shelves: tuple[Shelf, Shelf]
+    ) -> None:
+        many, _ = shelves
+        many.trouble = ValueError("no answer of ours")
+        assert await look(settings) == 1
+        assert await titles.looks() == {"many|failed": 1, "one|changed": 1}
+
+    async def test_a_source_that_was_away_for_long_is_not_held_against_its_titles(
+        self, settings: BotSettings, titles: TitleStore, redis: Redis, shelves: tuple[Shelf, Shelf], clock: Clock
+    ) -> None:
+        _, one = shelves
+        for trouble in (*(SourceDown() for _ in range(10)), SourceFailed()):
+            one.trouble = trouble
+            await look(settings)
+            clock.now += 100
+        title = await titles.read(one.manga.key)
+        assert title is not None
+        assert (len(one.asked), title.failures, title.trouble) == (11, 1, "source_failed")
+        due = await redis.zscore("manhwa:titles:of:one", one.manga.key)
+        assert due is not None
+        assert due - (clock.now - 100) < 3 * 60
+
+
 class TestSchedule:
     def test_few_titles_are_looked_at_often_and_many_once_an_hour(self) -> None:
         assert interval(1, 60, 0) == 60
@@ -215,4 +323,4 @@ class TestSchedule:
     def test_a_title_that_is_not_found_waits_longer_each_time(self) -> None:
         waits = [next_look("0" * 24, 0, 60, 0, failures) for failures in range(12)]
         assert waits[:3] == [60, 120, 240]
-        assert waits[-1] == LONGEST_PAUSE
+        assert waits[-1] == LONGEST_PAUSE == next_look("0" * 24, 0, 60, 0, 100_000)
