@@ -73,6 +73,18 @@ async def test_a_job_is_done_over_tls_by_a_user_with_few_rights(
     assert secrets_told(bot_settings.data_path) == []
 
 
+async def test_a_server_that_only_onlookers_ask_holds_up_no_job(
+    mina: Person, bot_settings: BotSettings, shelf: Shelf, start_worker: StartWorker, tmp_path: Path
+) -> None:
+    with node(tmp_path / "redis") as redis:
+        settings, environment = installed(bot_settings, shelf, f"redis://{LOGIN}@127.0.0.1:{redis.port}/0")
+        gone = f"redis://127.0.0.1:{free_port()}/0"
+        async with beside(start_worker("alone", **environment, CELERY_RESULT_BACKEND=gone)), running_bot(settings):
+            for chapter in (1, 2):  # the worker has two processes, and each file is cleaned up as well
+                sent = await mina.sends(shelf.command(chapter))
+                await mina.sees("Done", after=sent)
+
+
 @pytest.mark.parametrize(("host", "authority"), [("localhost", "another"), ("127.0.0.1", "ca")])
 async def test_a_server_that_can_not_prove_who_it_is_gets_no_password(
     tmp_path: Path, host: str, authority: str
