@@ -6,7 +6,7 @@ from celery import Celery
 from kombu import Exchange, Queue
 
 from tasks.dispatch import CLEAN_UP_TASK, CLEANUP, DOWNLOAD_TASK, DOWNLOADS
-from tasks.settings import SettingsError, task_settings
+from tasks.settings import SettingsError, TaskSettings, task_settings
 from tasks.titles.schedule import round_seconds
 
 SWEEP_TASK = "tasks.sweep"
@@ -54,8 +54,9 @@ def _app() -> Celery:
         task_time_limit=settings.task_time_limit,
         task_soft_time_limit=settings.task_soft_time_limit,
         result_expires=24 * 3600,
-        # Without it a task that ends while Redis is away becomes a FAILURE, though its work is done.
-        result_backend_always_retry=True,
+        # Without it a task that ends while Redis is away becomes a FAILURE, though its work is done. But it is for ever:
+        # a server that only onlookers ask must not keep workers from the next job.
+        result_backend_always_retry=_has_one_server(settings),
         result_backend_max_sleep_between_retries_ms=500,
         worker_consumer="tasks.broker:Consumer",
         broker_connection_retry_on_startup=True,
@@ -66,6 +67,10 @@ def _app() -> Celery:
         worker_redirect_stdouts=False,
     )
     return app
+
+
+def _has_one_server(settings: TaskSettings) -> bool:
+    return (settings.broker.hosts, settings.broker.path) == (settings.results.hosts, settings.results.path)
 
 
 def _every(seconds: float, task: str) -> dict[str, Any]:

@@ -133,8 +133,8 @@ def download(self: "Task[[str], dict[str, Any]]", job_id: str) -> dict[str, Any]
     try:
         result = run_job(pipeline.run(job_id, task_settings(), report))
     except JobCancelled:
-        self.backend.mark_as_revoked(task_id, reason="cancelled")
-        with suppress(OperationalError):  # an onlooker's loss alone
+        with suppress(OperationalError, RedisError):  # an onlooker's loss alone
+            self.backend.mark_as_revoked(task_id, reason="cancelled")
             self.send_event("task-revoked")
         raise Ignore from None
     except (LeaseLost, GaveWay):

@@ -73,6 +73,18 @@ async def test_a_job_is_done_over_tls_by_a_user_with_few_rights(
     assert secrets_told(bot_settings.data_path) == []
 
 
+async def test_a_server_that_only_onlookers_ask_holds_up_no_job(
+    mina: Person, bot_settings: BotSettings, shelf: Shelf, start_worker: StartWorker, tmp_path: Path
+) -> None:
+    with node(tmp_path / "redis") as redis:
+        settings, environment = installed(bot_settings, shelf, f"redis://{LOGIN}@127.0.0.1:{redis.port}/0")
+        gone = f"redis://127.0.0.1:{free_port()}/0"
+        async with beside(start_worker("alone", **environment, CELERY_RESULT_BACKEND=gone)), running_bot(settings):
+            for chapter in (1, 2):  # the worker has two processes, and each file is cleaned up as well
+                sent = await mina.sends(shelf.command(chapter))
+                await mina.sees("Done", after=sent)
+
+
 @pytest.mark.parametrize(("host", "authority"), [("localhost", "another"), ("127.0.0.1", "ca")])
 async def test_a_server_that_can_not_prove_who_it_is_gets_no_password(
     tmp_path: Path, host: str, authority: str
@@ -119,6 +131,7 @@ async def test_jobs_outlive_the_masters_they_were_taken_from(
             async with running_bot(settings):
                 sent = await mina.sends(shelf.command(1, 2))
                 status = await mina.sees("pages 3/4", after=sent)
+                await asyncio.to_thread(onlooker_is_answered, settings)
                 first.running.kill()
                 let_go[0].set()
                 await asyncio.to_thread(wait_for, lambda: role(second) == "master", "the second is master")
@@ -127,7 +140,6 @@ async def test_jobs_outlive_the_masters_they_were_taken_from(
                     config.write(f"replicaof 127.0.0.1 {second.port}\n")
                 first_again = later.enter_context(node(tmp_path / "one", port=first.port))
                 assert "4 pages" in (await mina.receives_document())["caption"]
-                await asyncio.to_thread(onlooker_is_answered, settings)
                 assert (await mina.sees("Done", after=sent))["message_id"] == status["message_id"]
 
                 sent = await mina.sends(shelf.command(3))
