@@ -131,6 +131,7 @@ async def test_jobs_outlive_the_masters_they_were_taken_from(
             async with running_bot(settings):
                 sent = await mina.sends(shelf.command(1, 2))
                 status = await mina.sees("pages 3/4", after=sent)
+                await asyncio.to_thread(onlooker_is_answered, settings)
                 first.running.kill()
                 let_go[0].set()
                 await asyncio.to_thread(wait_for, lambda: role(second) == "master", "the second is master")
@@ -139,7 +140,6 @@ async def test_jobs_outlive_the_masters_they_were_taken_from(
                     config.write(f"replicaof 127.0.0.1 {second.port}\n")
                 first_again = later.enter_context(node(tmp_path / "one", port=first.port))
                 assert "4 pages" in (await mina.receives_document())["caption"]
-                await asyncio.to_thread(onlooker_is_answered, settings)
                 assert (await mina.sees("Done", after=sent))["message_id"] == status["message_id"]
 
                 sent = await mina.sends(shelf.command(3))
