@@ -9,7 +9,8 @@ from urllib.parse import urlsplit
 from pydantic import AfterValidator, BeforeValidator, Field, SecretStr, model_validator
 from pydantic_settings import NoDecode
 
-from tasks.settings import BaseUrl, TaskSettings, load, words
+from tasks.setting_values import BaseUrl, words
+from tasks.settings import TaskSettings, load
 
 CLOUD_LIMIT_MB = 50
 LOCAL_LIMIT_MB = 2000

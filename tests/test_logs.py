@@ -16,7 +16,7 @@ from pydantic import SecretStr
 
 from bot.settings import BotSettings
 from tasks.logs import Redactor, about, begin, secrets_of, set_up
-from tasks.settings import Catalog
+from tasks.setting_values import Catalog
 from tests.conftest import ROOT, StartWorker, beside, on_database, running_bot
 from tests.person import Person
 

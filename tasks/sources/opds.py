@@ -31,7 +31,7 @@ from tasks.models import (
     Quality,
     SearchPage,
 )
-from tasks.settings import Catalog
+from tasks.setting_values import Catalog
 from tasks.sources.http import Answer, SourceHttp, is_as_it_was, unless
 from tasks.sources.opds_feed import TERMS, Entry, Feed, NoFeed, read_description, read_feed
 from tasks.sources.source import one_line
