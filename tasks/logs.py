@@ -16,6 +16,7 @@ from types import TracebackType
 from typing import Any, cast
 from urllib.parse import parse_qsl, quote, unquote, urlsplit
 
+import stamina.instrumentation
 from pydantic import BaseModel, SecretStr
 from structlog.contextvars import bind_contextvars, bound_contextvars, clear_contextvars, merge_contextvars
 from structlog.processors import format_exc_info
@@ -56,6 +57,8 @@ def set_up(process: str, settings: TaskSettings, level: int | None = None) -> No
     logging.basicConfig(level=level or settings.log_level, handlers=[handler], force=True)
     logging.captureWarnings(capture=True)
     logging.getLogger("httpx").setLevel(logging.WARNING)  # a line for each request is too much
+    # It finds structlog by itself and writes past us, in its own form and with whatever the error holds.
+    stamina.instrumentation.set_on_retry_hooks([])
     sys.excepthook = _say_uncaught
     threading.excepthook = lambda said: _say_uncaught(said.exc_type, said.exc_value, said.exc_traceback)
 

@@ -228,6 +228,15 @@ async def test_a_job_can_be_followed_through_the_logs(
     assert lines[0]["job"] in {line.get("job") for line in ended}
 
 
+def test_nobody_writes_past_us() -> None:
+    script = (
+        "import stamina, stamina.instrumentation as told\n"
+        "from tasks.logs import set_up\nfrom tasks.settings import TaskSettings\n"
+        "set_up('x', TaskSettings(_env_file=None, log_format='json'))\nassert told.get_on_retry_hooks() == ()\n"
+    )
+    subprocess.run([sys.executable, "-c", script], cwd=ROOT, check=True)
+
+
 def test_the_level_that_celery_is_told_goes_first(tmp_path: Path, clean_environment: dict[str, str]) -> None:
     def level(*words: str, **more: str) -> int:
         script = (

@@ -266,6 +266,12 @@ def _on_our_side(line: socket.socket) -> int:
     return queue[0]
 
 
+def _attachment(file: ArchiveFile) -> str:
+    """Its name twice: curl, for one, knows only the plain one, which holds no more than ASCII."""
+    plain = "".join(c if c.isascii() and c.isprintable() and c not in '"\\;%' else "_" for c in file.name)
+    return f"attachment; filename=\"{plain}\"; filename*=UTF-8''{quote(file.name, safe='')}"
+
+
 def gone() -> Refused:
     return Refused(HTTPStatus.NOT_FOUND, "file_gone", "The file is gone. Ask again to have it made again.")
 

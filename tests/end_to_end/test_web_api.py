@@ -109,6 +109,7 @@ class TestDownloads:
         file = await api.get(f"/api/download/file/{taken['task_id']}")
         assert file.status_code == HTTPStatus.OK
         assert "Mine%20-%201-2.cbz" in file.headers["content-disposition"]
+        assert 'filename="Mine - 1-2.cbz"' in file.headers["content-disposition"]
         assert len(file.content) == told["files"][0]["size"]
         with zipfile.ZipFile(io.BytesIO(file.content)) as archive:
             assert archive.testzip() is None
