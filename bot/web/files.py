@@ -101,7 +101,7 @@ async def _send(asked: Asked, job: Job, file: ArchiveFile, *, counts: bool) -> w
         headers={
             **SAFE,
             "Content-Type": TYPES[job.request.format],
-            "Content-Disposition": f"attachment; filename*=UTF-8''{quote(file.name, safe='')}",
+            "Content-Disposition": _attachment(file),
             "Content-Length": str(len(piece)),
             "Accept-Ranges": "bytes",
             "ETag": etag,
