@@ -289,7 +289,8 @@ async def test_a_bot_that_ends_while_a_chat_waits_for_its_turn_has_said_nothing(
 @pytest.mark.usefixtures("bot")
 async def test_what_is_not_followed_any_more_is_not_brought(feed: Feed, mina: Person) -> None:
     await feed.followed_by(MINA, way=Way.NOTICE)
-    await feed.redis.set(turn := f"manhwa:bot:shut:{MINA}", "1", px=60_000)
+    # Not for longer: who brings it remembers until when the chat wants silence.
+    await feed.redis.set(turn := f"manhwa:bot:shut:{MINA}", "1", px=3_000)
     await feed.brings(chapter("1"))
     while not await feed.redis.exists(OUTBOX):
         pass
