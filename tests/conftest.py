@@ -17,6 +17,7 @@ import hypothesis
 import pytest
 from pydantic import SecretStr
 from redis import Redis
+from redis.asyncio import Redis as AsyncRedis
 
 from bot.app import open_app
 from bot.local.redis_server import is_live
@@ -188,9 +189,15 @@ def settings(session_settings: BotSettings) -> BotSettings:
 
 
 @pytest.fixture
-async def store(settings: BotSettings) -> AsyncIterator[JobStore]:
-    async with open_redis(settings.redis_url) as redis:
-        yield JobStore(redis)
+async def redis(settings: BotSettings) -> AsyncIterator[AsyncRedis]:
+    """The memory itself."""
+    async with open_redis(settings.redis_url) as client:
+        yield client
+
+
+@pytest.fixture
+def store(redis: AsyncRedis) -> JobStore:
+    return JobStore(redis)
 
 
 @pytest.fixture(scope="session")

@@ -3,7 +3,6 @@ is never changed: a later shape gets a file of its own."""
 
 import asyncio
 import json
-from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
@@ -27,7 +26,6 @@ from tasks.errors import OtherVersion
 from tasks.jobs.job import VERSION
 from tasks.jobs.store import JobStore
 from tasks.models import ArchiveFormat, Chapter, Quality, Rating, Split
-from tasks.resources import open_redis
 from tasks.storage import open_storage
 from tasks.titles.store import TitleStore
 from tasks.titles.title import VERSION as TITLES_VERSION
@@ -79,12 +77,6 @@ async def write(redis: Redis, release: int | str, *, novel: bool = False) -> Non
                 await redis.hset(key, mapping=fields | extra)
             case _:
                 await redis.hset(key, mapping=value)
-
-
-@pytest.fixture
-async def redis(settings: BotSettings) -> AsyncIterator[Redis]:
-    async with open_redis(settings.redis_url) as client:
-        yield client
 
 
 @pytest.mark.parametrize("novel", [False, True])

@@ -17,7 +17,6 @@ from tasks import look as module
 from tasks.errors import SourceDown, SourceFailed
 from tasks.look import WHOLE_SECONDS, look
 from tasks.models import Chapter, Listing, Manga
-from tasks.resources import open_redis
 from tasks.sources.demo import Demo
 from tasks.sources.registry import Sources
 from tasks.titles.schedule import HOUR, LONGEST_PAUSE, interval, next_look
@@ -27,12 +26,6 @@ from tests.tasks.sources.test_mangadex import Site, a_chapter, listing, uuid
 from tests.web_server import Reply, WebServer, as_json
 
 FOLLOWERS, TITLES = 1000, 200
-
-
-@pytest.fixture
-async def redis(settings: BotSettings) -> AsyncIterator[Redis]:
-    async with open_redis(settings.redis_url) as client:
-        yield client
 
 
 @pytest.fixture

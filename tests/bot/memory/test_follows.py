@@ -1,15 +1,11 @@
 """Who follows what, on a real Redis."""
 
-from collections.abc import AsyncIterator
-
 import pytest
 from redis.asyncio import Redis
 
 from bot.memory import follows as module
 from bot.memory.follows import Follow, Follows, TooManyFollows, Way
-from bot.settings import BotSettings
 from tasks.models import ArchiveFormat, Chapter, Manga
-from tasks.resources import open_redis
 from tasks.titles.store import TitleStore
 
 MANGA = Manga(source="library", id="Lantern Road", title="Lantern Road")
@@ -19,12 +15,6 @@ CHAT, GROUP, NEW_GROUP = 101, -4000001, -1000000000001
 
 def follow(chat_id: int = CHAT, manga: Manga = MANGA) -> Follow:
     return Follow(manga=manga, chat_id=chat_id, user_id=CHAT, user_name="Mina", language="en", group="Nightjar")
-
-
-@pytest.fixture
-async def redis(settings: BotSettings) -> AsyncIterator[Redis]:
-    async with open_redis(settings.redis_url) as client:
-        yield client
 
 
 @pytest.fixture

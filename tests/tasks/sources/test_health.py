@@ -20,12 +20,6 @@ SEARCH = "/manga/mangapill/harbour?page=1"
 
 
 @pytest.fixture
-async def redis(settings: BotSettings) -> AsyncIterator[Redis]:
-    async with open_redis(settings.redis_url) as client:
-        yield client
-
-
-@pytest.fixture
 async def sources(settings: BotSettings, source_server: WebServer, redis: Redis) -> AsyncIterator[Sources]:
     source_server.reset()
     own = settings.model_copy(

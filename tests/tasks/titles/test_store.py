@@ -1,13 +1,9 @@
 """Followed titles on a real Redis: what is news, who was told, and who is faster."""
 
-from collections.abc import AsyncIterator
-
 import pytest
 from redis.asyncio import Redis
 
-from bot.settings import BotSettings
 from tasks.models import Chapter, Manga
-from tasks.resources import open_redis
 from tasks.titles.store import TO_TELL, Parcel, TitleStore
 
 MANGA = Manga(source="library", id="Lantern Road", title="Lantern Road")
@@ -20,12 +16,6 @@ def chapter(number: str | None, id: str = "", **fields: object) -> Chapter:  # n
 
 
 ONE, TWO = chapter("1"), chapter("2")
-
-
-@pytest.fixture
-async def redis(settings: BotSettings) -> AsyncIterator[Redis]:
-    async with open_redis(settings.redis_url) as client:
-        yield client
 
 
 @pytest.fixture
