@@ -45,7 +45,6 @@ class Access(BaseMiddleware):
             return None
         if await self._bans.has(caller.id):
             return say(BANNED)
-        here = {caller.id, chat and chat.id}
-        if self._settings.allowed_chats and not here.intersection(self._settings.allowed_chats):
+        if not self._settings.is_open_to(caller.id, chat.id if chat else None):
             return say(NOT_HERE, chat=chat.id if chat else "?")
         return None

@@ -46,6 +46,7 @@ from bot.callbacks import (
 )
 from bot.language import language_name, say
 from bot.memory.menus import Picker, Results
+from bot.texts import is_web_address
 from tasks.models import Chapter, DownloadRequest, Manga
 
 RESULTS_ON_A_PAGE = 8
@@ -144,7 +145,7 @@ def _toggle(menu: Picker, place: int, is_picked: bool) -> InlineKeyboardButton:
 
 def _elsewhere(menu: Picker, place: int, chapter: Chapter, label: str) -> InlineKeyboardButton:
     """A chapter that can't be had here: where people read it, or a button that says so."""
-    if chapter.url and chapter.url.startswith(("http://", "https://")):
+    if is_web_address(chapter.url):
         return InlineKeyboardButton(text=f"{label} ↗", url=chapter.url)
     return _button(f"🚫 {label}", ToggleChapter(menu=menu.id, place=place))
 
@@ -304,13 +305,19 @@ def follow(key: str, changes: Sequence[tuple[FollowChange, str]], *, paused: boo
     builder = InlineKeyboardBuilder()
     for what, label in changes:
         builder.row(_button(_cut(label), ChangeFollow(title=key, what=what)))
-    change = FollowChange.RESUME if paused else FollowChange.PAUSE
     builder.row(
-        _button(f"▶ {say('Go on')}" if paused else f"⏸ {say('Pause')}", ChangeFollow(title=key, what=change)),
+        _pause(ChangeFollow, key, paused=paused),
         _button(say("Unfollow"), ChangeFollow(title=key, what=FollowChange.UNFOLLOW), ButtonStyle.DANGER),
     )
     builder.row(_button(say("‹ Following"), ShowFollows(page=0)))
     return _markup(builder)
+
+
+def _pause(kind: type[ChangeFollow | AtNews], key: str, *, paused: bool) -> InlineKeyboardButton:
+    """Pauses what comes of that title, or lets it go on."""
+    if paused:
+        return _button(f"▶ {say('Go on')}", kind(title=key, what=FollowChange.RESUME))
+    return _button(f"⏸ {say('Pause')}", kind(title=key, what=FollowChange.PAUSE))
 
 
 def muted(begins: str, ends: str, clock: str, *, on: bool) -> InlineKeyboardMarkup:
@@ -340,9 +347,8 @@ def without_news(keyboard: InlineKeyboardMarkup | None, row: Sequence[InlineKeyb
 
 def follow_row(key: str, *, paused: bool = False) -> list[InlineKeyboardButton]:
     """Under new chapters of a followed title."""
-    change = FollowChange.RESUME if paused else FollowChange.PAUSE
     return [
-        _button(f"▶ {say('Go on')}" if paused else f"⏸ {say('Pause')}", AtNews(title=key, what=change)),
+        _pause(AtNews, key, paused=paused),
         _button(f"🌙 {say('Muted hours')}", ShowMuted()),
         _button(say("Unfollow"), AtNews(title=key, what=FollowChange.UNFOLLOW)),
     ]

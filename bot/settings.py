@@ -84,6 +84,10 @@ class BotSettings(TaskSettings):
             )
         return self
 
+    def is_open_to(self, *ids: int | None) -> bool:
+        """Whether the operator lets a person, or the chat they are in, use the bot: by the ids of both."""
+        return not self.allowed_chats or not {*self.allowed_chats, *self.admins}.isdisjoint(ids)
+
     @property
     def upload_limit(self) -> int:
         """Largest file for the chat, in bytes."""

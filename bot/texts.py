@@ -1,7 +1,7 @@
 """Words for people: sentences for error codes, amounts, and text that is safe inside HTML."""
 
 import html
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 
 from bot.language import isolated, many, mark, say
 from tasks.jobs.job import Failure, Missing
@@ -62,6 +62,17 @@ def safe(text: str, limit: int = 200) -> str:
     one_line = " ".join("".join(c if c.isprintable() else " " for c in text).split())
     cut = one_line if len(one_line) <= limit else f"{one_line[: limit - 1]}…"
     return isolated(html.escape(cut, quote=False))
+
+
+def is_web_address(address: str | None) -> bool:
+    """Whether people can be sent there."""
+    return bool(address) and str(address).startswith(("http://", "https://"))
+
+
+def credit(groups: Iterable[str], source: str) -> str:
+    """Who did it and where it is from, each group once, as a line of HTML; empty where neither is known."""
+    known = " · ".join(filter(None, [", ".join(dict.fromkeys(groups)), source]))
+    return f"👥 {safe(known, 120)}" if known else ""
 
 
 def chapters_text(labels: str) -> str:

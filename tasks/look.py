@@ -98,10 +98,10 @@ class _Round:
         except RedisError:
             raise
         except (SourceError, TimeoutError) as error:
-            await self._note_failure(keys, error, of_source=True)
+            await self._note_failure(keys, error)
         except Exception:
             log.exception("a look at titles failed")
-            await self._note_failure(keys, SourceFailed(), of_source=True)
+            await self._note_failure(keys, SourceFailed())
         return None
 
     async def _look(self, key: str, title: Title, mark: str) -> int | None:
@@ -116,13 +116,13 @@ class _Round:
                 listing = await self.source.look(title.manga.id, before)
         except (SourceError, TimeoutError) as error:
             is_silent = isinstance(error, SILENT)
-            await self._note_failure([key], error, of_source=is_silent)
+            await self._note_failure([key], error, 0 if is_silent else title.failures + 1)
             return None if is_silent else 0
         except RedisError:
             raise
         except Exception:
             log.exception("a look at a title failed")
-            await self._note_failure([key], SourceFailed())
+            await self._note_failure([key], SourceFailed(), title.failures + 1)
             return 0
         due = self._next(key, title, now)
         if listing.chapters is None:
@@ -138,15 +138,14 @@ class _Round:
         looked_at = now if self.source.at_once else title.looked_at
         return next_look(key, now, self.every, looked_at)
 
-    async def _note_failure(
-        self, keys: Iterable[str], error: SourceError | TimeoutError, *, of_source: bool = False
-    ) -> None:
+    async def _note_failure(self, keys: Iterable[str], error: SourceError | TimeoutError, failures: int = 0) -> None:
+        """`failures` are those of the title in a row, with this one; 0 = the source is to blame.
+
+        Then its titles need not wait longer once it is back.
+        """
         code = error.code if isinstance(error, SourceError) else SourceDown.code
         log.info("titles could not be looked at: %s", code)
         now = time.time()
         for key in keys:
-            title = await self.titles.read(key)
-            # Where the source is to blame, its titles need not wait longer once it is back.
-            failures = title.failures + 1 if title and not of_source else 0
             due = next_look(key, now, self.every, now, failures)
-            await self.titles.failed(key, now, due, code, counts=not of_source)
+            await self.titles.failed(key, now, due, code, counts=failures > 0)

@@ -1,9 +1,8 @@
 """One parcel's way into its chat."""
 
-import asyncio
 import logging
 import time
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from functools import partial
 
 from aiogram.exceptions import TelegramAPIError, TelegramMigrateToChat
@@ -11,7 +10,6 @@ from aiogram.exceptions import TelegramAPIError, TelegramMigrateToChat
 from bot import keyboards
 from bot.delivery import news, status_message
 from bot.delivery.copies import share_buttons
-from bot.delivery.courier import NEWS_AT_ONCE
 from bot.delivery.outgoing import noting
 from bot.delivery.packing import Packing
 from bot.delivery.trouble import Trouble, may_have_arrived, trouble
@@ -57,7 +55,6 @@ class Bringing:
     _parcels: Parcels
     _follows: Follows
     _shared: Shared
-    _places: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(NEWS_AT_ONCE))
 
     async def bring(self, parcel_id: str) -> None:
         """Bring the parcel, if it is still there. Raises `Later`, `TakenForDead` and redis errors."""
@@ -93,7 +90,7 @@ class Bringing:
         if request:
             await self._tools.history.remember(request)
         screen = news.notice(errand.follow, errand.parcel, again=errand.parcel.tried)
-        async with self._places:
+        async with self._tools.courier.news_places:
             with noting(partial(self._try, errand)):
                 await self._say(errand, screen)
         await self._parcels.remove(errand.id)
@@ -147,7 +144,7 @@ class Bringing:
                 about += f"\n{news.only_elsewhere(parcel.elsewhere, news.MOST_LINKS_UNDER_FILE)}"
         if parcel.origin is not None:
             about += f"\n{status_message.not_there()}"
-        async with self._places:
+        async with self._tools.courier.news_places:
             with noting(partial(self._try, errand)):
                 await self._tools.bot.send_document(
                     errand.to.chat_id,

@@ -71,7 +71,8 @@ class Courier:
     _turns: Turns
     _pacing: Pacing
     _local_server: bool
-    _places: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(NEWS_AT_ONCE))
+    news_places: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(NEWS_AT_ONCE))
+    """One for each message that nobody asked for and that goes out, whoever sends it."""
     _sees_nothing: bool = False
     """That server can't read our files."""
 
@@ -127,7 +128,7 @@ class Courier:
 
     async def _send_copy(self, watcher: Watcher, job: Job, number: int, copy: SentFile) -> bool:
         """Whether Telegram took its copy."""
-        places = self._places if watcher.is_quiet else nullcontext()
+        places = self.news_places if watcher.is_quiet else nullcontext()
         # A chat that wants silence for long does not keep others waiting.
         await self._pacing.until_open(watcher.chat_id)
         try:

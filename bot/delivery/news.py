@@ -13,7 +13,7 @@ from bot.language import many, say
 from bot.memory.follows import Follow
 from bot.memory.parcels import Parcel
 from bot.memory.watchers import Watcher
-from bot.texts import chapters_text, safe
+from bot.texts import chapters_text, credit, is_web_address, safe
 from tasks.archives.names import chapter_range
 from tasks.jobs.job import Job
 from tasks.models import Chapter
@@ -29,8 +29,7 @@ def notice(follow: Follow, parcel: Parcel, *, again: bool = False) -> Screen:
     chapters, manga = parcel.chapters, follow.manga
     labels = chapters_text(safe(chapter_range([one.label for one in chapters]), 80))
     lines = [f"🔔 <b>{safe(manga.title, 120)}</b> · {labels} ({len(chapters)})"]
-    groups = dict.fromkeys(group for one in chapters for group in one.groups)
-    lines.append(f"👥 {safe(' · '.join(filter(None, [', '.join(groups), manga.source])), 120)}")
+    lines.append(credit((group for one in chapters for group in one.groups), manga.source))
     if parcel.elsewhere:
         lines.append(only_elsewhere(parcel.elsewhere, MOST_LINKS))
     if again:
@@ -49,7 +48,7 @@ def only_elsewhere(chapters: Sequence[Chapter], most: int) -> str:
 
 def _link(chapter: Chapter) -> str:
     label, address = chapters_text(safe(chapter.label, 20)), chapter.url or ""
-    if not address.startswith(("http://", "https://")) or len(address) > LONGEST_ADDRESS:
+    if not is_web_address(address) or len(address) > LONGEST_ADDRESS:
         return label
     return f'<a href="{html.escape(address)}">{label}</a>'
 

@@ -49,7 +49,7 @@ class Packing:
         follow, pending = await self._follows.get(chat_id, key), await self._titles.pending(key, follower)
         if follow is None:
             await self._pass_over(key, chat_id, now)
-        elif pending is None or not self._is_open_to(follow):
+        elif pending is None or not self._settings.is_open_to(follow.chat_id, follow.user_id):
             await self._titles.put_off(key, follower, None)
         elif follow.paused:
             await self._pause(key, chat_id)
@@ -61,11 +61,6 @@ class Packing:
             text = store.Parcel(OUTBOX, new_id(chat_id, key, to), parcel.model_dump_json()) if parcel else None
             if await self._titles.advance(key, follower, pending.told, to, text):
                 log.info("%s new chapters for chat %s", len(chapters), chat_id)
-
-    def _is_open_to(self, follow: Follow) -> bool:
-        """Whether the operator lets the chat use the bot, as `bot.access` has it."""
-        allowed = self._settings.allowed_chats
-        return not allowed or bool({follow.chat_id, follow.user_id} & {*allowed, *self._settings.admins})
 
     async def _pass_over(self, key: str, chat_id: int, now: float) -> None:
         if await self._follows.is_there(chat_id, key):  # written by a later release, which tells them

@@ -10,6 +10,7 @@ from bot.memory.shared import SentFile
 from bot.memory.watchers import Watcher
 from bot.texts import (
     chapters_text,
+    credit,
     duration,
     failure_sentence,
     megabytes,
@@ -227,8 +228,8 @@ def caption(sent: SentFile, others: Sequence[tuple[int, str]] = ()) -> str:
         f"<b>{safe(sent.title, 120)}</b>",
         f"{chapters} · {page_count(file.pages)} · {megabytes(file.size)}",
     ]
-    if credit := " · ".join(filter(None, [", ".join(sent.groups), sent.source])):
-        lines.append(f"👥 {safe(credit, 120)}")
+    if by := credit(sent.groups, sent.source):
+        lines.append(by)
     if sent.missing:
         lines += [f"⚠ {say('Missing:')}", *missing_lines(sent.missing, 3)]
     if others:

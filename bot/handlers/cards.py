@@ -14,7 +14,7 @@ from bot.memory.follows import Follows
 from bot.memory.menus import Picker
 from bot.memory.shared import Errand, Shared
 from bot.settings import BotSettings
-from bot.texts import safe
+from bot.texts import is_web_address, safe
 from tasks.models import Rating
 
 STATUS = {
@@ -66,7 +66,7 @@ def card_screen(
     """What is known of the title, with its cover as the link preview."""
     manga = picker.details.manga
     title = f"<b>{safe(manga.title)}</b>"
-    if manga.url and manga.url.startswith(("http://", "https://")):
+    if manga.url and is_web_address(manga.url):
         title = f'<a href="{html.escape(manga.url)}">{title}</a>'
     lines = [title, *_facts(picker)]
     if manga.description:

@@ -14,7 +14,7 @@ from bot.callers import Caller
 from bot.destination import Destination
 from bot.editing import Editor, Screen
 from bot.handlers.cards import Cards
-from bot.handlers.menu_access import TOO_OLD, PressRefused, is_admin, open_menu, spot_of
+from bot.handlers.menu_access import TOO_OLD, PressRefused, may_decide, open_menu, spot_of
 from bot.language import language_name, mark, say, spoken
 from bot.memory.follows import MOST_FOLLOWS, Follow, Follows, TooManyFollows, Way
 from bot.memory.menus import Menus, Picker
@@ -70,7 +70,7 @@ async def follow_title(
     if not isinstance(query.message, Message):
         raise PressRefused(say(TOO_OLD))
     details = await _whole(picker, sources)
-    follow = _follow(picker.model_copy(update={"details": details}), query.message, caller, preferences)
+    follow = _follow(picker, details, query.message, caller, preferences)
     try:
         added = await follows.add(follow, details.chapters)
     except TooManyFollows:
@@ -94,11 +94,11 @@ async def _whole(picker: Picker, sources: Sources) -> MangaDetails:
         raise PressRefused(sentence(error.code, error.detail)) from error
 
 
-def _follow(picker: Picker, where: Message, caller: Caller, preferences: Preferences) -> Follow:
-    """The title of the picker for the chat of that message, in the language and of the group that are chosen in it."""
+def _follow(picker: Picker, details: MangaDetails, where: Message, caller: Caller, preferences: Preferences) -> Follow:
+    """The title for the chat of that message, in the language and of the group that are chosen in the picker."""
     destination = Destination.of(where, None)
     return Follow(
-        manga=picker.details.manga,
+        manga=details.manga,
         chat_id=destination.chat_id,
         thread_id=destination.thread_id,
         user_id=caller.id,
@@ -106,7 +106,7 @@ def _follow(picker: Picker, where: Message, caller: Caller, preferences: Prefere
         spoken=preferences.language or spoken(),
         language=picker.language,
         group=picker.group,
-        groups=tuple(editions.groups(picker.details.chapters, picker.language)[:MOST_GROUPS]),
+        groups=tuple(editions.groups(details.chapters, picker.language)[:MOST_GROUPS]),
     )
 
 
@@ -123,11 +123,8 @@ async def show_follows(query: CallbackQuery, callback_data: ShowFollows, follows
 async def show_follow(
     query: CallbackQuery, callback_data: ShowFollow, follows: Follows, titles: TitleStore, editor: Editor
 ) -> None:
-    spot = spot_of(query)
-    follow = await follows.get(spot.chat_id, callback_data.title)
-    if follow is None:
-        raise PressRefused(say(NOT_FOLLOWED))
-    editor.show_once(spot, await _screen(follow, titles))
+    follow = await _followed(query, callback_data.title, follows)
+    editor.show_once(spot_of(query), await _screen(follow, titles))
 
 
 async def change_follow(
@@ -168,14 +165,18 @@ async def change_at_news(
         editor.show_buttons(spot_of(query), keyboards.without_news(query.message.reply_markup, row))
 
 
-async def _changeable(query: CallbackQuery, key: str, bot: Bot, caller: Caller, follows: Follows) -> Follow:
-    """How the chat of the button follows that title. Raises `PressRefused` where it does not, or who pressed may not change
-    that."""
-    chat_id = spot_of(query).chat_id
-    follow = await follows.get(chat_id, key)
+async def _followed(query: CallbackQuery, key: str, follows: Follows) -> Follow:
+    """How the chat of the button follows that title. Raises `PressRefused` where it does not."""
+    follow = await follows.get(spot_of(query).chat_id, key)
     if follow is None:
         raise PressRefused(say(NOT_FOLLOWED))
-    if caller.id not in {follow.user_id, chat_id} and not await is_admin(bot, chat_id, caller.id):
+    return follow
+
+
+async def _changeable(query: CallbackQuery, key: str, bot: Bot, caller: Caller, follows: Follows) -> Follow:
+    """The same, where who pressed may change that. Raises `PressRefused` where they may not as well."""
+    follow = await _followed(query, key, follows)
+    if caller.id != follow.user_id and not await may_decide(bot, follow.chat_id, caller.id):
         raise PressRefused(say(NOT_YOURS))
     return follow
 

@@ -16,7 +16,7 @@ from bot.callers import Caller
 from bot.delivery.addresses import Addresses
 from bot.destination import Destination
 from bot.editing import Editor, Screen
-from bot.handlers.menu_access import PressRefused, is_admin, spot_of
+from bot.handlers.menu_access import PressRefused, may_decide, spot_of
 from bot.language import many, mark, say, spoken
 from bot.memory.follows import MOST_FOLLOWS, Follow, Follows, TooManyFollows, Way
 from bot.memory.preferences import Preferences
@@ -28,9 +28,8 @@ from tasks.sources.registry import Sources
 from tasks.titles.store import TitleStore
 
 HOUR, HALF_AN_HOUR = 60, 30
-OFFSETS = {"ko": 9 * HOUR, "ja": 9 * HOUR, "id": 7 * HOUR, "ru": 3 * HOUR, "ar": 3 * HOUR, "pt-br": -3 * HOUR}
-"""What clocks show where most people live who speak that, in minutes from UTC."""
-OF_EUROPE = {"es": HOUR, "fr": HOUR}
+HOURS_AHEAD = {"ko": 9, "ja": 9, "id": 7, "ru": 3, "ar": 3, "es": 1, "fr": 1, "pt-br": -3}
+"""Of UTC, where most people live who speak that."""
 FILE_NAME = "following.json"
 LARGEST_FILE = 1_000_000
 MOST_NAMED = 10
@@ -87,12 +86,12 @@ async def change_muted(
 
 async def _check(chat_id: int, bot: Bot, caller: Caller) -> None:
     """Raises `PressRefused` for whoever may not decide for the chat."""
-    if caller.id != chat_id and not await is_admin(bot, chat_id, caller.id):
+    if not await may_decide(bot, chat_id, caller.id):
         raise PressRefused(say(ONLY_ADMINS))
 
 
 async def _quiet(chat_id: int, quiet_hours: QuietHours) -> Quiet:
-    usual = Quiet(offset=(OFFSETS | OF_EUROPE).get(spoken(), 0), on=False)
+    usual = Quiet(offset=HOURS_AHEAD.get(spoken(), 0) * HOUR, on=False)
     return await quiet_hours.of(chat_id) or usual
 
 
@@ -191,7 +190,7 @@ async def import_follows(
     sources: Sources,
 ) -> None:
     chat_id = message.chat.id
-    if caller.id != chat_id and not await is_admin(bot, chat_id, caller.id):
+    if not await may_decide(bot, chat_id, caller.id):
         await message.reply(say(ONLY_ADMINS))
         return
     found = await _read(message, bot)

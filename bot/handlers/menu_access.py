@@ -50,6 +50,11 @@ async def is_admin(bot: Bot, chat_id: int, caller_id: int) -> bool:
     return caller_id == chat_id < 0 or await _status(bot, chat_id, caller_id) in ADMINS
 
 
+async def may_decide(bot: Bot, chat_id: int, caller_id: int) -> bool:
+    """Whether the chat is the caller's own, or they are one of its admins."""
+    return caller_id == chat_id or await is_admin(bot, chat_id, caller_id)
+
+
 async def is_member(bot: Bot, chat_id: int, caller_id: int) -> bool:
     """Whether the person is in the chat now."""
     return await _status(bot, chat_id, caller_id) in MEMBERS

@@ -13,7 +13,7 @@ from bot.callbacks import ChooseSetting, Setting, ShowSetting, ShowSettings
 from bot.callers import Caller
 from bot.editing import Editor, Screen
 from bot.handlers.cards import RATINGS
-from bot.handlers.menu_access import PressRefused, is_admin, spot_of
+from bot.handlers.menu_access import PressRefused, is_admin, may_decide, spot_of
 from bot.language import LANGUAGES, language_name, mark, say, speaking, spoken
 from bot.memory.preferences import Chosen, Preferences
 from tasks.models import ArchiveFormat, Quality, Rating, Split
@@ -135,7 +135,7 @@ def _names(sources: Sources) -> list[str]:
 async def _check(query: CallbackQuery, whose: int, bot: Bot, caller: Caller) -> None:
     """Raises `PressRefused` for whoever may not choose for that person or group, or not here."""
     chat_id = spot_of(query).chat_id
-    if whose != chat_id or not (whose == caller.id or await is_admin(bot, chat_id, caller.id)):
+    if whose != chat_id or not await may_decide(bot, chat_id, caller.id):
         raise PressRefused(say("You can't change these settings. Send /settings for your own."))
 
 

@@ -10,7 +10,7 @@ there by its id.
 
 import json
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from enum import StrEnum
 from typing import Any, cast
 
@@ -89,9 +89,10 @@ class Follows:
         `chapters` are those that are no news; None = the first look finds out. Raises `TooManyFollows`.
         """
         chat_id, key = follow.chat_id, follow.manga.key
-        words = [word for name, value in _fields(follow).items() for word in (name, value)]
         keys = [_key(chat_id, key), _of(chat_id)]
-        added = await self._add(keys=keys, args=[key, time.time(), MOST_FOLLOWS, *words])
+        added = await self._add(
+            keys=keys, args=[key, time.time(), MOST_FOLLOWS, *_words(follow.model_dump(mode="json"))]
+        )
         if added < 0:
             raise TooManyFollows
         # Also where it was there before: a bot may have been killed in between.
@@ -114,8 +115,7 @@ class Follows:
 
     async def change(self, chat_id: int, key: str, **fields: Any) -> Follow | None:
         """Write these fields; the follow with them, None if there is none any more. Two at once each write their own."""
-        words = [word for name, value in fields.items() for word in (name, json.dumps(value))]
-        await self._change(keys=[_key(chat_id, key)], args=words)
+        await self._change(keys=[_key(chat_id, key)], args=_words(fields))
         if fields.get("paused") is False:
             await self._titles.remind(key, str(chat_id))
         return await self.get(chat_id, key)
@@ -157,7 +157,7 @@ class Follows:
         for follow in await self.of(old_chat):
             key = follow.manga.key
             moved = follow.model_copy(update={"chat_id": new_chat, "thread_id": None})
-            words = [word for name, value in _fields(moved).items() for word in (name, value)]
+            words = _words(moved.model_dump(mode="json"))
             await self._add(keys=[_key(new_chat, key), _of(new_chat)], args=[key, time.time(), MOST_FOLLOWS, *words])
             await self._titles.hand_on(key, str(old_chat), str(new_chat))
             await self.remove(old_chat, key)
@@ -171,5 +171,6 @@ def _of(chat_id: int) -> str:
     return f"{KEY}s-of:{chat_id}"
 
 
-def _fields(follow: Follow) -> dict[str, str]:
-    return {name: json.dumps(value) for name, value in follow.model_dump(mode="json").items()}
+def _words(fields: Mapping[str, object]) -> list[str]:
+    """Names and values, as Redis takes them for a hash."""
+    return [word for name, value in fields.items() for word in (name, json.dumps(value))]
