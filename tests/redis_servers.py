@@ -86,12 +86,15 @@ def node(folder: Path, *words: str, port: int | None = None) -> contextlib.Abstr
 
 
 def sentinel(folder: Path, master: Server, name: str) -> contextlib.AbstractContextManager[Server]:
-    """One that decides alone, a second after the master is gone."""
+    """One that decides alone, a few seconds after the master is gone.
+
+    It asks a master once a second: with no more time than that a new one is taken for gone before it was asked twice.
+    """
     return server(
         folder,
         f"sentinel monitor {name} 127.0.0.1 {master.port} 1",
         f'sentinel auth-pass {name} "{ADMIN_PASSWORD}"',
-        f"sentinel down-after-milliseconds {name} 1000",
+        f"sentinel down-after-milliseconds {name} 2500",
         f"sentinel failover-timeout {name} 5000",
     )
 
