@@ -106,6 +106,9 @@ async def test_one_message_goes_on_with_the_next_bot(
         for number in range(1, 4):
             await junho_in_group.sends(f"/download demo lantern-{number}")
         await junho_in_group.sees("3 downloads here")
+        with Redis(unix_socket_path=str(settings.redis_socket), db=2) as redis:
+            board = f"manhwa:bot:board:{GROUP}:{junho_in_group.thread}"
+            await soon(lambda: redis.hexists(board, "message_id"), "the bot knows that it was sent")
     async with running_bot(settings):
         await junho_in_group.sends("/download demo lantern-4")
         await junho_in_group.sees("4 downloads here")
