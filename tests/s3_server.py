@@ -1,5 +1,6 @@
 """A real S3 server: rclone's, on a folder, so that tests see what is in the bucket. It runs in a process of its own."""
 
+import os
 import socket
 import subprocess
 import sys
@@ -50,9 +51,10 @@ class S3Server:
     def objects(self, prefix: str) -> list[str]:
         """Keys below the prefix, without it."""
         folder = self._folder / "root" / BUCKET / prefix
+        # Unlike `rglob`, `walk` goes on where a folder is deleted meanwhile.
+        files = [Path(parent, name) for parent, _, names in os.walk(folder) for name in names]
         # What is being written has a name of rclone's own.
-        files = [path for path in folder.rglob("*") if path.is_file() and not path.name.startswith(".rclone")]
-        return sorted(path.relative_to(folder).as_posix() for path in files)
+        return sorted(path.relative_to(folder).as_posix() for path in files if not path.name.startswith(".rclone"))
 
     def start(self) -> None:
         """Start, and return when it answers."""

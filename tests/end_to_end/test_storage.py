@@ -71,6 +71,7 @@ class Hosts:
     s3: S3Server
     prefix: str
     folder: Path
+    logs: Path
     environment: dict[str, str]
     start_worker: StartWorker
     bot: BotSettings
@@ -82,8 +83,8 @@ class Hosts:
 
     def log(self, name: str) -> str:
         """What the newest worker of that name has said."""
-        logs = sorted(self.folder.parent.parent.rglob(f"worker-{name}-*.log"), key=lambda path: path.stat().st_mtime)
-        return logs[-1].read_text()
+        newest = max(self.logs.glob(f"worker-{name}-*.log"), key=lambda path: path.stat().st_mtime)
+        return newest.read_text()
 
     def objects(self) -> list[str]:
         return self.s3.objects(self.prefix)
@@ -103,11 +104,12 @@ def hosts(
     tmp_path: Path,
     consumet: dict[str, str],
     consumet_settings: BotSettings,
+    session_settings: BotSettings,
     start_worker: StartWorker,
 ) -> Hosts:
     prefix = secrets.token_hex(4)
     bot = s3.used_by(consumet_settings, prefix).model_copy(update={"data_dir": tmp_path / "bot"})
-    return Hosts(s3, prefix, tmp_path, consumet, start_worker, bot)
+    return Hosts(s3, prefix, tmp_path, session_settings.data_path, consumet, start_worker, bot)
 
 
 async def pages_of(person: Person, file: dict[str, object], path: Path) -> int:
