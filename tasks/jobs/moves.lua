@@ -32,7 +32,7 @@ Calls (ARGV[1] is the move; times are Unix seconds as text). `called` is the job
   drop   id fence now                            -> 1 | 0      gives the lease back; the job is queued again
   requeue id now limit error ttl                 -> attempt > 0 | 0   open, no lease: queued again for another attempt, or
                                                                failed with that error where `limit` seconds have passed
-  cancel id by ttl                               -> 1 cancelled | 0 it had ended before
+  cancel id by ttl now                           -> 1 cancelled | 0 it had ended before
   collect id ttl                                 -> 1 | 0      ready files were delivered or given up: they may go
   forget id somebody ttl                                       the requester's name goes at once, an ended record after ttl
   call                                           -> called     whose turn is next, unless that is known already
@@ -314,6 +314,7 @@ function moves.cancel()
   local s = state()
   if not is_open(s) and s ~= 'ready' then return 0 end
   redis.call('HSET', job, 'cancelled_by', ARGV[3])
+  redis.call('HSETNX', job, 'ended_at', ARGV[5])
   close('cancelled', ARGV[4])
   return 1
 end

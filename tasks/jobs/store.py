@@ -211,7 +211,7 @@ class JobStore:
 
     async def cancel(self, job_id: str, by: str) -> bool:
         """End the job at once, whoever works at it finds out within a second; False if it had ended before."""
-        return bool(await self._move("cancel", job_id, by, KEEP_ENDED_SECONDS))
+        return bool(await self._move("cancel", job_id, by, KEEP_ENDED_SECONDS, time.time()))
 
     async def collect(self, job_id: str) -> bool:
         """Nobody waits for the files of a ready job any more; False if it was not ready."""

@@ -312,7 +312,9 @@ class TestDownloads:
         task_id = await asked(api, "lantern-1")
         answer = await api.delete(f"/api/download/{task_id}")
         assert (answer.status_code, answer.json()["state"]) == (200, "REVOKED")
-        assert (await ended(api, task_id))["state"] == "REVOKED"
+        status = await ended(api, task_id)
+        assert status["state"] == "REVOKED"
+        assert status["created_at"] <= status["ended_at"] <= time.time()
         assert (await api.delete(f"/api/download/{task_id}")).status_code == HTTPStatus.OK
         assert problem(await api.get(f"/api/download/file/{task_id}")) == (404, "file_gone")
         await soon(lambda: job_folders(settings) == [], "a cancelled job leaves nothing")
