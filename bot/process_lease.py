@@ -132,7 +132,7 @@ class ProcessLease:
                 async with asyncio.timeout(DEAD_SECONDS):
                     await self._renew()
             except (RedisError, TimeoutError) as error:
-                log.warning("the lease of this process can't be renewed: %s", error or "Redis is silent")
+                log.warning("the lease of this process can't be renewed: %s", str(error) or "Redis is silent")
 
     async def _renew(self) -> None:
         begun = time.monotonic()

@@ -221,7 +221,7 @@ async def _pour(
             await response.write_eof()
             await _taken(line)
         except OSError as error:  # lost connections, and files that can't be read on
-            log.info("a fetch broke off after %s bytes: %s", sent, error or type(error).__name__)
+            log.info("a fetch broke off after %s bytes: %s", sent, str(error) or type(error).__name__)
             if request.transport:
                 request.transport.abort()
             return sent, False

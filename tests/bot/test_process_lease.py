@@ -76,6 +76,16 @@ async def test_nobody_is_dead_because_redis_was_away(processes: Processes, clock
         assert silent in await processes.renew(lease.id)
 
 
+async def test_what_keeps_it_from_being_renewed_is_told(
+    processes: Processes, settings: BotSettings, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(process_lease, "DEAD_SECONDS", 0.2)
+    async with ProcessLease(processes).held(), open_redis(settings.redis_url) as redis:
+        await redis.client_pause(1500)
+        await soon(lambda: "can't be renewed" in caplog.text, "it is told")
+    assert "the lease of this process can't be renewed: Redis is silent" in caplog.messages
+
+
 async def test_a_clean_end_frees_chats_at_once_and_ends_what_was_started(processes: Processes) -> None:
     one, two = ProcessLease(processes), ProcessLease(processes)
     ended = asyncio.Event()
