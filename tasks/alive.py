@@ -36,6 +36,8 @@ class Alive(bootsteps.StartStopStep):
             return
         self._timer.cancel()
         self._timer = None
+        if parent.connection is None:  # it was lost, and nothing can be told
+            return
         try:
             presence.leave(_client(parent), parent.hostname)
         except (RedisError, OperationalError, OSError) as error:

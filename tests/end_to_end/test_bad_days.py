@@ -548,6 +548,7 @@ async def test_a_killed_redis_takes_nobody_with_it(
             await soon(lambda: folders(settings) == [], "the job's folder is gone")
             assert worker.poll() is None
         assert log.read_text().count(" ready.") == 1
+        assert "restarting Alive" not in log.read_text()
     assert shelf.server.count("/1-1.jpg") == 1
 
 
