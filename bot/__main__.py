@@ -1,27 +1,24 @@
 """`python -m bot`: read the settings, run the bot."""
 
 import asyncio
-import sys
 
 from bot.app import WrongToken, run
 from bot.settings import BotSettings, bot_settings
 from tasks.logs import set_up
-from tasks.settings import SettingsError
+from tasks.settings import SettingsError, refused
 
 
-def main() -> int:
-    """Run until told to stop; the exit status."""
+def main() -> None:
+    """Run until told to stop."""
     try:
         settings = _settings()
         set_up("bot", settings)
         asyncio.run(run(settings))
     except SettingsError as error:
-        sys.stderr.write(f"Wrong setting: {error}\n")
-        return 2
+        raise refused(error) from None
     except WrongToken:
-        sys.stderr.write("Wrong setting: TELEGRAM_BOT_TOKEN is not known to Telegram: get one from @BotFather\n")
-        return 2
-    return 0
+        unknown = SettingsError("TELEGRAM_BOT_TOKEN is not known to Telegram: get one from @BotFather")
+        raise refused(unknown) from None
 
 
 def _settings() -> BotSettings:
@@ -32,4 +29,4 @@ def _settings() -> BotSettings:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    main()

@@ -6,7 +6,7 @@ from celery import Celery
 from kombu import Exchange, Queue
 
 from tasks.dispatch import CLEAN_UP_TASK, CLEANUP, DOWNLOAD_TASK, DOWNLOADS
-from tasks.settings import SettingsError, TaskSettings, task_settings
+from tasks.settings import SettingsError, TaskSettings, refused, task_settings
 from tasks.titles.schedule import round_seconds
 
 SWEEP_TASK = "tasks.sweep"
@@ -82,4 +82,4 @@ try:
     app = _app()
 except SettingsError as error:
     # Celery's command line would show a traceback; one line says it.
-    raise SystemExit(f"Wrong setting: {error}") from None
+    raise refused(error) from None

@@ -12,12 +12,12 @@ from flower.urls import handlers
 from redis.exceptions import RedisError
 
 from tasks.celery import app
-from tasks.settings import FlowerSettings, SettingsError, load
+from tasks.settings import FlowerSettings, SettingsError, load, refused
 
 try:
     _settings = load(FlowerSettings)
 except SettingsError as error:
-    raise SystemExit(f"Wrong setting: {error}") from None
+    raise refused(error) from None
 
 address = _settings.flower_address
 port = _settings.flower_port

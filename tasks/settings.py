@@ -3,6 +3,7 @@
 import difflib
 import hashlib
 import re
+import sys
 import tempfile
 from collections.abc import Iterable
 from functools import cache
@@ -34,10 +35,18 @@ BYTES_OF_A_SOCKET_PATH = 100
 """Unix sockets refuse longer paths (108 bytes on Linux, 104 on macOS)."""
 EMPTY_MEANS_OFF = {"mangadex_api_url"}
 """Fields whose empty value differs from none."""
+WRONG_SETTING = 2
+"""The exit status where a setting is wrong: a new start would change nothing."""
 
 
 class SettingsError(Exception):
     """A setting is wrong; the text is one line that names it, its value and what is allowed."""
+
+
+def refused(error: SettingsError) -> SystemExit:
+    """What ends this process, once stderr has the one line that says why."""
+    sys.stderr.write(f"Wrong setting: {error}\n")
+    return SystemExit(WRONG_SETTING)
 
 
 class TaskSettings(BaseSettings):

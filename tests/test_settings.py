@@ -9,7 +9,7 @@ import pytest
 
 from bot.settings import BotSettings
 from tasks import redis_address
-from tasks.settings import READ_BY_OTHERS, FlowerSettings, SettingsError, TaskSettings, load
+from tasks.settings import READ_BY_OTHERS, WRONG_SETTING, FlowerSettings, SettingsError, TaskSettings, load
 
 ROOT = Path(__file__).parent.parent
 SETTING = re.compile(r"^#([A-Z_]+)=(.*)$", re.MULTILINE)
@@ -231,17 +231,31 @@ def test_a_data_folder_with_a_long_path_gets_a_socket_that_fits() -> None:
 
 @pytest.mark.parametrize(
     "words",
-    [["bot"], ["bot.local"], ["bot.local.redis_server"], ["celery", "-A", "tasks", "worker"]],
-    ids=lambda words: words[0],
+    [
+        ["bot"],
+        ["bot.local"],
+        ["bot.local.redis_server"],
+        ["celery", "-A", "tasks", "worker"],
+        ["celery", "-A", "tasks", "beat"],
+    ],
+    ids=lambda words: words[-1],
 )
 def test_a_wrong_value_stops_the_start(words: list[str], clean_environment: dict[str, str], tmp_path: Path) -> None:
     environment = {**clean_environment, "MANGAPI_URL": "foo", "DATA_DIR": str(tmp_path), "PYTHONPATH": str(ROOT)}
     ended = subprocess.run(
         [sys.executable, "-m", *words], env=environment, capture_output=True, text=True, check=False, cwd=tmp_path
     )
-    assert ended.returncode != 0
+    assert ended.returncode == WRONG_SETTING
     assert (
         ended.stderr.strip()
         == "Wrong setting: MANGAPI_URL is 'foo': has to be an address such as https://host:port/path"
     )
     assert not ended.stdout
+
+
+def test_flower_stops_at_a_wrong_value_as_well(clean_environment: dict[str, str], tmp_path: Path) -> None:
+    environment = {**clean_environment, "FLOWER_ADDRESS": "0.0.0.0", "DATA_DIR": str(tmp_path)}  # noqa: S104 - refused
+    words = [sys.executable, "-m", "celery", "-A", "tasks", "flower", "--conf=tasks/flowerconfig.py"]
+    ended = subprocess.run(words, env=environment, capture_output=True, text=True, check=False, cwd=ROOT)
+    assert ended.returncode == WRONG_SETTING
+    assert re.search(r"^Wrong setting: FLOWER_BASIC_AUTH is empty", ended.stderr, re.MULTILINE)

@@ -9,7 +9,7 @@ from pathlib import Path
 from bot.local.processes import PYTHON, current_user, programs, supervisor_config
 from bot.local.redis_server import NoServer, server_binary
 from bot.settings import BotSettings, bot_settings
-from tasks.settings import SettingsError
+from tasks.settings import SettingsError, refused
 
 FIRST_CHAT_PORT = 8081
 
@@ -23,7 +23,7 @@ def main() -> str:
         if with_redis:
             server_binary()
     except SettingsError as error:
-        return f"Wrong setting: {error}"
+        raise refused(error) from None
     except (NoServer, OSError) as error:
         return str(error)
     token = settings.telegram_bot_token.get_secret_value()

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from bot.settings import BotSettings
+from tasks.settings import WRONG_SETTING
 
 PYTHON = sys.executable
 
@@ -88,7 +89,7 @@ priority={program.order}
 startsecs={program.settled_seconds}
 startretries=1000000
 autorestart=unexpected
-exitcodes={2 if program.name == "bot" else 222}
+exitcodes={WRONG_SETTING}
 stopsignal=TERM
 stopwaitsecs={program.stop_seconds}
 killasgroup=true

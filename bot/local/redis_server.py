@@ -19,7 +19,7 @@ from redis.backoff import NoBackoff
 from redis.exceptions import RedisError
 from redis.retry import Retry
 
-from tasks.settings import SettingsError, TaskSettings, task_settings
+from tasks.settings import SettingsError, TaskSettings, refused, task_settings
 
 OLDEST = (6, 2)
 """The oldest Redis that Celery works with."""
@@ -139,6 +139,6 @@ if __name__ == "__main__":
     try:
         become_server(task_settings())
     except SettingsError as error:
-        sys.exit(f"Wrong setting: {error}")
+        raise refused(error) from None
     except NoServer as error:
         sys.exit(str(error))

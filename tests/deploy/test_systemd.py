@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from tasks.settings import WRONG_SETTING
 from tests.deploy.test_compose import SERVICES
 
 UNITS = Path(__file__).parent.parent.parent / "deploy" / "systemd"
@@ -66,6 +67,7 @@ def test_what_holds_for_all() -> None:
     common = dict(lines(COMMON))
     assert common["[Service]User"] == "manhwa"
     assert common["[Service]Restart"] == "always"
+    assert common["[Service]RestartPreventExitStatus"] == str(WRONG_SETTING)
     assert common["[Service]ProtectSystem"] == "strict"
     assert common["[Service]NoNewPrivileges"] == "true"
     assert common["[Service]CapabilityBoundingSet"] == ""
