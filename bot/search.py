@@ -6,7 +6,7 @@ from contextlib import aclosing
 
 from bot import search_words
 from bot.memory.found import Found
-from tasks.errors import SourceError
+from tasks.errors import SourceDown, SourceError
 from tasks.models import Manga
 from tasks.sources.source import Source
 
@@ -21,8 +21,8 @@ class Search:
         self.sources = sources
         self._found = found
 
-    async def answers(self, query: str) -> AsyncGenerator[tuple[Source, tuple[Manga, ...] | None]]:
-        """Each source with what it found, as they answer; None = it gave no answer."""
+    async def answers(self, query: str) -> AsyncGenerator[tuple[Source, tuple[Manga, ...] | SourceError]]:
+        """Each source with what it found, or why it gave no answer, as they come."""
         asking = [asyncio.create_task(self._ask(source, query)) for source in self.sources]
         try:
             for answered in asyncio.as_completed(asking):
@@ -34,9 +34,9 @@ class Search:
     async def all(self, query: str) -> list[Manga]:
         """What all sources together find."""
         async with aclosing(self.answers(query)) as answers:
-            return [manga async for _, mangas in answers for manga in mangas or ()]
+            return [manga async for _, found in answers if not isinstance(found, SourceError) for manga in found]
 
-    async def _ask(self, source: Source, query: str) -> tuple[Source, tuple[Manga, ...] | None]:
+    async def _ask(self, source: Source, query: str) -> tuple[Source, tuple[Manga, ...] | SourceError]:
         if (known := await self._found.get(source.name, query)) is not None:
             return source, known
         try:
@@ -45,7 +45,9 @@ class Search:
                 mangas = (await source.search(title, 1, filters)).mangas
         except search_words.UnknownFilter:
             return source, ()
-        except (SourceError, TimeoutError):
-            return source, None
+        except SourceError as error:
+            return source, error
+        except TimeoutError:
+            return source, SourceDown(source=source.name)
         await self._found.keep(source.name, query, mangas)
         return source, mangas

@@ -14,6 +14,7 @@ SENTENCES = {
     "source_down": mark("The source {source} does not answer right now. Try again later."),
     "source_busy": mark("The source {source} takes no more requests for {seconds} seconds. Try again after that."),
     "source_paused": mark("The source {source} failed several times in a row. It is asked again in {seconds} seconds."),
+    "source_refuses": mark("The source {source} does not accept our login. Whoever runs the bot has to correct it."),
     "guest_limit": mark(
         "MangaDex gives no more chapters to guests for now. Try again tomorrow, or from another source."
     ),
@@ -21,6 +22,7 @@ SENTENCES = {
     "not_found": mark("The source {source} does not know that title or chapter."),
     "no_pages": mark("The source {source} lists this chapter but has no pages of it."),
     "page_gone": mark("the page is gone"),
+    "page_refused": mark("the source does not accept our login"),
     "page_unreachable": mark("the page can't be reached"),
     "page_broken": mark("the page is no whole picture"),
     "page_too_large": mark("the page is too large"),

@@ -9,13 +9,15 @@
     ├── SourceError             a source did not give what it was asked for
     │   ├── SourceDown          not reached, timed out or overloaded: later may help
     │   │   ├── SourceBusy      it asks us to stay away for longer than anybody waits here
-    │   │   └── SourcePaused    it failed so often lately that it is not searched for a while
+    │   │   ├── SourcePaused    it failed so often lately that it is not searched for a while
+    │   │   └── SourceRefuses   it does not take the name and password, or the key, that the settings give it
     │   ├── SourceFailed        it answered, but with an error that does not say what is wrong
     │   ├── NotFound            it says that there is no such manga or chapter
     │   ├── GuestLimit          MangaDex gives no more chapters to those without an account
     │   └── NoPages             the chapter is listed, but the source hosts no pages of it
     ├── PageError               one page cannot be had; the other pages are not touched by it
     │   ├── PageGone            its address answers 4xx
+    │   ├── PageRefused         its source does not take our login
     │   ├── PageUnreachable     its address does not answer, or only with 5xx: later may help
     │   ├── PageBroken          no image, cut short, or not decodable
     │   ├── PageTooLarge        more bytes or pixels than a page may have
@@ -93,6 +95,11 @@ class SourcePaused(SourceDown):
     retry_helps = False
 
 
+class SourceRefuses(SourceDown):
+    code = "source_refuses"
+    retry_helps = False
+
+
 class SourceFailed(SourceError):
     code = "source_failed"
 
@@ -115,6 +122,10 @@ class PageError(ManhwaError):
 
 class PageGone(PageError):
     code = "page_gone"
+
+
+class PageRefused(PageError):
+    code = "page_refused"
 
 
 class PageUnreachable(PageError):

@@ -16,7 +16,8 @@ from bot.memory.found import Found
 from bot.memory.menus import Menus, Results
 from bot.memory.preferences import Preferences
 from bot.search import Search
-from bot.texts import safe
+from bot.texts import safe, sentence
+from tasks.errors import SourceError, SourceRefuses
 from tasks.models import Manga
 from tasks.sources.registry import Sources
 
@@ -99,24 +100,30 @@ async def _search(
     order = preferences.sources
     menu = Results(id=menus.new_id(), owner=caller.id, query=query, mangas=(), asked=asked, order=order)
     async with aclosing(asking.answers(query)) as answers:
-        async for source, mangas in answers:
-            menu = _with_answer(menu, source.name, mangas, preferences)
+        async for source, found in answers:
+            menu = _with_answer(menu, source.name, found, preferences)
             await menus.save(menu)
             # Somebody may have opened a title in it before the slowest source had answered.
             if not await menus.is_left(menu.id):
                 editor.show_once(Spot(sent.chat.id, sent.message_id), results_screen(menu, 0))
 
 
-def _with_answer(menu: Results, source: str, mangas: tuple[Manga, ...] | None, preferences: Preferences) -> Results:
+def _with_answer(
+    menu: Results, source: str, found: tuple[Manga, ...] | SourceError, preferences: Preferences
+) -> Results:
     """What comes later goes to the end: buttons that are shown already keep their meaning."""
-    allowed = [manga for manga in mangas or () if preferences.allows(manga.rating)]
+    asked = tuple(name for name in menu.asked if name != source)
+    if isinstance(found, SourceRefuses):
+        return menu.model_copy(update={"refused": (*menu.refused, source), "asked": asked})
+    if isinstance(found, SourceError):
+        return menu.model_copy(update={"silent": (*menu.silent, source), "asked": asked})
+    allowed = [manga for manga in found if preferences.allows(manga.rating)]
     return menu.model_copy(
         update={
             "mangas": (*menu.mangas, *allowed),
-            "hidden": menu.hidden + len(mangas or ()) - len(allowed),
-            "silent": menu.silent if mangas is not None else (*menu.silent, source),
-            "answered": menu.answered if mangas is None else (*menu.answered, source),
-            "asked": tuple(name for name in menu.asked if name != source),
+            "hidden": menu.hidden + len(found) - len(allowed),
+            "answered": (*menu.answered, source),
+            "asked": asked,
         }
     )
 
@@ -137,6 +144,7 @@ def results_screen(menu: Results, page: int) -> Screen:
         lines.append(hidden)
     if menu.silent and menu.answered:
         lines.append(f"⚠ {say('Not reached: {sources}', sources=safe(', '.join(menu.silent)))}")
+    lines += [f"⚠ {safe(sentence(SourceRefuses.code, {'source': name}))}" for name in menu.refused]
     keyboard = keyboards.results(menu, max(0, min(page, pages - 1))) if menu.mangas else None
     return Screen("\n".join(lines), keyboard)
 
@@ -148,4 +156,5 @@ def _result_line(menu: Results, query: str) -> str:
         return f"🔎 {say(SEARCHING, query=query)}"
     if menu.silent and not menu.answered:
         return say(ALL_SILENT, query=query, silent=safe(", ".join(menu.silent)))
-    return "🔎 " + (f"“{query}”" if menu.hidden else say(NOTHING, query=query))
+    untold = menu.hidden or (menu.refused and not menu.answered)
+    return "🔎 " + (f"“{query}”" if untold else say(NOTHING, query=query))

@@ -61,13 +61,15 @@ class Menu(Value):
 class Results(Menu):
     """What a search found, in the order it came in.
 
-    `silent` are the names of the sources that gave no answer, `answered` of those that did, and `asked` of those that may.
+    `silent` are the names of the sources that gave no answer, `refused` of those that do not take our login, `answered` of
+    those that did answer, and `asked` of those that may.
     """
 
     kind: Literal["results"] = "results"
     query: str
     mangas: tuple[Manga, ...]
     silent: tuple[str, ...] = ()
+    refused: tuple[str, ...] = ()
     answered: tuple[str, ...] = ()
     asked: tuple[str, ...] = ()
     order: tuple[str, ...] = ()

@@ -15,6 +15,7 @@ from bot.web.answers import Refused, answer
 from bot.web.downloads import SourceName
 from bot.web.reading import read
 from bot.web.routes import Asked, Route
+from tasks.errors import SourceError, SourceRefuses
 from tasks.models import Id, Manga, MangaDetails, Value
 from tasks.sources.source import LONGEST_QUERY
 
@@ -81,12 +82,16 @@ async def search(asked: Asked) -> web.Response:
     rooms = asked.rooms
     sources = [rooms.sources.get(wanted.source)] if wanted.source else rooms.sources.all()
     results: list[Manga] = []
-    silent: list[str] = []
+    silent: dict[str, SourceError] = {}
     async with aclosing(Search(sources, rooms.found).answers(query)) as answers:
-        async for source, mangas in answers:
-            results += mangas or ()
-            silent += [source.name] if mangas is None else []
+        async for source, found in answers:
+            if isinstance(found, SourceError):
+                silent[source.name] = found
+            else:
+                results += found
     if silent and len(silent) == len(sources):
+        if all(isinstance(error, SourceRefuses) for error in silent.values()):
+            raise next(iter(silent.values()))
         why = f"No source answered: {', '.join(sorted(silent))}. Try again later."
         raise Refused(HTTPStatus.SERVICE_UNAVAILABLE, "source_down", why)
     return answer(Found(query=query, results=tuple(results), silent=tuple(sorted(silent))))

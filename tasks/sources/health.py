@@ -16,7 +16,7 @@ from typing import TypeVar, cast
 
 from redis.asyncio import Redis
 
-from tasks.errors import SourceDown, SourceError, SourceFailed, SourcePaused
+from tasks.errors import SourceDown, SourceError, SourceFailed, SourcePaused, SourceRefuses
 from tasks.models import NO_FILTERS, Filters, Link, Listing, MangaDetails, Page, Quality, SearchPage
 from tasks.sources.source import Source
 
@@ -105,7 +105,7 @@ class Health:
 
 
 class Watched:
-    """A source whose answers are noted; while it is paused, searches and looks end at once with `SourcePaused`."""
+    """A source whose answers are noted; while it is paused, searches and looks end at once."""
 
     def __init__(self, source: Source, health: Health) -> None:
         self._source = source
@@ -164,6 +164,8 @@ class Watched:
 
     async def _refuse_while_paused(self) -> None:
         if pause := await self._health.pause(self.name):
+            if (await self._health.report(self.name)).failing == SourceRefuses.code:
+                raise SourceRefuses(source=self.name)  # which nobody is helped by waiting for
             raise SourcePaused(source=self.name, seconds=pause)
 
     async def _watch(self, asking: Awaitable[T], failures: tuple[type[SourceError], ...]) -> T:

@@ -9,6 +9,7 @@ Ids are addresses below the catalog's host without what is secret in them:
 import asyncio
 import base64
 import json
+import logging
 import re
 from collections.abc import AsyncGenerator, Iterable, Mapping, Sequence
 from contextlib import aclosing
@@ -18,7 +19,7 @@ from urllib.parse import parse_qsl, quote, unquote, urlsplit, urlunsplit
 import httpx
 
 from tasks.chapters import NUMBER, in_reading_order, named_chapter
-from tasks.errors import NoPages, NotFound, PageForbidden, SourceFailed
+from tasks.errors import NoPages, NotFound, PageForbidden, PageGone, PageRefused, SourceFailed, SourceRefuses
 from tasks.models import (
     LONGEST_ID,
     NO_FILTERS,
@@ -35,6 +36,8 @@ from tasks.setting_values import Catalog
 from tasks.sources.http import Answer, SourceHttp, is_as_it_was, unless
 from tasks.sources.opds_feed import TERMS, Entry, Feed, NoFeed, read_description, read_feed
 from tasks.sources.source import one_line
+
+log = logging.getLogger(__name__)
 
 FIRST_NUMBER = 40
 PAGE_NUMBER = "{pageNumber}"
@@ -89,6 +92,7 @@ class Opds:
         self._books: dict[str, str] = {}
         """Names of the latest books that a search found outside of any series, by id; their ids do not tell them."""
         self._asking = asyncio.Lock()
+        self._refused = False
 
     async def search(self, query: str, page: int = 1, _filters: Filters = NO_FILTERS, /) -> SearchPage:
         text = one_line(query)
@@ -227,8 +231,14 @@ class Opds:
         except NotFound:
             raise PageForbidden(source=self.name) from None
         async with aclosing(self._http.read(Page(address=f"{self._origin}{path}", headers=self._headers))) as chunks:
-            async for chunk in chunks:
-                yield chunk
+            try:
+                async for chunk in chunks:
+                    yield chunk
+            except PageGone as error:
+                if error.detail.get("status") == httpx.codes.UNAUTHORIZED:
+                    self._tell_of_refusal()
+                    raise PageRefused(source=self.name) from None
+                raise
 
     def linked(self, address: str) -> None:
         """Addresses of people's own servers are not passed around."""
@@ -257,13 +267,22 @@ class Opds:
         return True
 
     async def _get(self, path: str) -> Answer:
-        """What the path of the catalog's host answers. Raises `NotFound` as well."""
+        """What the path of the catalog's host answers. Raises `NotFound` and `SourceRefuses` as well."""
         answer = await self._http.ask(f"{self._origin}{path}", headers=self._headers)
+        if answer.status == httpx.codes.UNAUTHORIZED:
+            self._tell_of_refusal()
+            raise SourceRefuses(source=self.name)
+        self._refused = False
         if answer.status in {httpx.codes.NOT_FOUND, httpx.codes.GONE}:
             raise NotFound(source=self.name)
         if answer.status != httpx.codes.OK:
             raise self._http.failed(answer)
         return answer
+
+    def _tell_of_refusal(self) -> None:
+        if not self._refused:
+            log.warning("%s does not accept our login (401): look at its entry in OPDS_CATALOGS", self.name)
+        self._refused = True
 
     def _path(self, address: str) -> str:
         """The path of an address at the catalog's own host; empty for any other, which is never asked."""

@@ -67,6 +67,7 @@ def test_every_screen_is_what_telegram_takes(title: str) -> None:
         query=title,
         mangas=(picker.details.manga,) * 90,
         silent=(title,),
+        refused=(title,),
         answered=("demo",),
     )
     screens = [

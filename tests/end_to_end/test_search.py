@@ -3,12 +3,16 @@
 import threading
 from collections.abc import AsyncIterator
 
+import httpx
 import pytest
 
 from bot.settings import BotSettings
+from tasks.sources.health import PATIENCE
 from tests.conftest import running_bot
 from tests.person import Person, buttons
 from tests.web_server import Reply, WebServer, as_json
+
+REFUSES = "The source home does not accept our login. Whoever runs the bot has to correct it."
 
 
 def found(*titles: str) -> Reply:
@@ -74,6 +78,27 @@ async def test_a_source_that_is_down_is_said_and_the_others_count(mina: Person, 
     answers(two_sources, "mangapill", found("Harbour Lights"))
     sent = await mina.sends("harbour")
     await mina.sees(r"1 title\n⚠ Not reached: mangahere", after=sent)
+
+
+async def test_a_source_that_refuses_the_login_is_no_source_that_is_down(
+    mina: Person, bot_settings: BotSettings, source_server: WebServer, caplog: pytest.LogCaptureFixture
+) -> None:
+    source_server.reset()
+    source_server.otherwise = Reply(b"", status=401)
+    address = source_server.url.replace("//", "//mina:hunter2@") + "/opds"
+    settings = BotSettings(_env_file=None, opds_catalogs=f"home={address}", mangadex_api_url="")
+    settings = bot_settings.model_copy(update={"opds_catalogs": settings.opds_catalogs})
+    async with running_bot(settings) as api, httpx.AsyncClient(base_url=api, timeout=40) as program:
+        sent = 0
+        for _ in range(PATIENCE + 1):  # also while it is not asked any more
+            sent = await mina.sends("harbour")
+            assert "reached" not in (await mina.sees(REFUSES, after=sent))["text"]
+        sent = await mina.sends("/sources")
+        await mina.sees(f"down: {REFUSES}", after=sent)
+        answer = await program.get("/api/search", params={"query": "harbour"})
+        assert (answer.status_code, answer.json()) == (503, {"error": "source_refuses", "message": REFUSES})
+    assert "look at its entry in OPDS_CATALOGS" in caplog.text
+    assert "hunter2" not in caplog.text
 
 
 async def test_answers_are_remembered_and_errors_are_not(mina: Person, junho: Person, two_sources: WebServer) -> None:

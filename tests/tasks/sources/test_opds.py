@@ -11,7 +11,7 @@ import pytest
 from PIL import Image
 
 from bot.settings import BotSettings
-from tasks.errors import NoPages, NotFound, PageError, SourceFailed
+from tasks.errors import NoPages, NotFound, PageError, PageRefused, SourceFailed, SourceRefuses
 from tasks.models import Page
 from tasks.sources.registry import open_sources
 from tasks.sources.source import Source
@@ -169,6 +169,23 @@ class TestOpds(HttpSourceContract):
         assert len(service.requests) == 4
         for _, headers in service.requests:
             assert {name.title(): value for name, value in headers.items()}[header.title()] == value
+
+    async def test_a_wrong_password_is_told_as_that_and_logged_once(
+        self, service: WebServer, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        service.reset()
+        service.otherwise = Reply(b"", status=401)
+        address = service.url.replace("//", "//mina:hunter2@") + "/opds/v1.2/catalog"
+        async with self.opened_at(service.url, address) as source:
+            await self._fails(source, SourceRefuses)
+            with pytest.raises(SourceRefuses):
+                await source.check()
+            with pytest.raises(PageRefused):
+                async for _ in source.read(Page(address="/opds/v1.2/books/1/pages/0")):
+                    pass
+            refused = len(service.requests)
+        assert refused == 6  # none of them a second time
+        assert caplog.messages == ["home does not accept our login (401): look at its entry in OPDS_CATALOGS"]
 
     async def test_a_key_in_the_path_is_in_no_id_and_in_no_address(self, service: WebServer) -> None:
         root = f"/api/opds/{SECRET}"
