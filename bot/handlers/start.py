@@ -12,7 +12,7 @@ I download manga chapters and send them to this chat as one archive.
 
 <b>How</b>
 • {search}, and pick the title
-• press <b>{chapters}</b>, tick what you want, or answer with <code>1-5, 8, 12.5, latest 3</code>
+• press <b>{chapters}</b>, tick what you want, or answer with <code>1-5, 8, 12.5, latest 3, vol 2</code>
 • press <b>{download}</b>: one message shows how far it is, then the file comes
 
 <b>Commands</b>

@@ -2,8 +2,11 @@
 
 import pytest
 
+from bot.handlers.browse import EXAMPLE
+from bot.handlers.start import HELP
 from bot.selection import SelectionError, looks_like_selection, parse
 from tasks.models import Chapter
+from tests.conftest import ROOT
 
 VOLUMES = {"1": "1", "2": "1", "2.5": "1", "3": "2", "4": "2", "5": "3"}
 NUMBERS = ("1", "2", "2.5", "3", "4", "5", "8", "12.5")
@@ -53,3 +56,10 @@ def test_what_is_no_selection_is_said(text: str) -> None:
 @pytest.mark.parametrize("text", ["", "  ", ",,", "Naruto", "20th Century Boys"])
 def test_a_title_is_no_selection(text: str) -> None:
     assert not looks_like_selection(text)
+
+
+def test_what_people_are_told_to_type_is_understood_and_the_same_everywhere() -> None:
+    example = EXAMPLE.removeprefix("<code>").removesuffix("</code>")
+    assert looks_like_selection(example)
+    assert EXAMPLE in HELP
+    assert f"| `{example}`, with chapters open" in (ROOT / "README.md").read_text()
