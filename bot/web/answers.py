@@ -116,6 +116,10 @@ def _of(error: ManhwaError) -> Refused | None:
     status = next((status for kind, status in STATUS.items() if isinstance(error, kind)), None)
     if status is None:
         return None
+    if isinstance(error, UnknownSource):
+        # In the chat it is a command that lists them.
+        why = f"There is no source “{error.detail['source']}”. /api/sources lists them."
+        return Refused(status, error.code, why)
     seconds = error.detail.get("seconds")
     headers = {"Retry-After": str(seconds)} if seconds and status is HTTPStatus.SERVICE_UNAVAILABLE else {}
     return Refused(status, error.code, sentence(error.code, error.detail), headers)

@@ -17,7 +17,8 @@ from bot.web.routes import Asked, Content, Route
 
 PAGE = Path(__file__).with_name("page")
 ABOUT = """\
-Downloads chapters of manga on a queue. Ask for chapters, look at the status until `state` is `SUCCESS`, fetch the file.
+Downloads chapters of manga on a queue. `/api/sources` tells which sources there are, `/api/search` and `/api/chapters` the ids
+of titles and their chapters. Ask for chapters, look at the status until `state` is `SUCCESS`, fetch the file.
 Every error is `{"error": "<code>", "message": "<sentence>"}`."""
 VERSION = "1.0"
 

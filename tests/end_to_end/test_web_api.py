@@ -6,9 +6,11 @@ import io
 import logging
 import os
 import re
+import shutil
 import socket
 import time
 import zipfile
+from asyncio.subprocess import DEVNULL, PIPE
 from collections.abc import AsyncIterator
 from contextlib import ExitStack, asynccontextmanager, suppress
 from http import HTTPStatus
@@ -35,6 +37,7 @@ from tests.person import Person, buttons, soon
 from tests.web_server import as_json
 
 TOKEN = "a-token-of-the-tests"  # noqa: S105 - of nothing else
+CHROMIUM = shutil.which("chromium")
 
 
 async def asked(api: httpx.AsyncClient, *ids: str, **more: Any) -> str:
@@ -571,3 +574,22 @@ class TestCatalogue:
         assert "text/html" in page.headers["content-type"]
         for linked in re.findall(r'(?:src|href)="([^"]+)"', page.text):
             assert (await api.get(linked)).status_code == HTTPStatus.OK
+
+    @pytest.mark.skipif(CHROMIUM is None, reason="no Chromium to read the page with")
+    async def test_the_page_shows_code_as_code_and_asks_for_sources_first(
+        self, api: httpx.AsyncClient, tmp_path: Path
+    ) -> None:
+        assert CHROMIUM
+        quiet = ("--headless", "--no-sandbox", f"--user-data-dir={tmp_path}", "--virtual-time-budget=9000")
+        reading = await asyncio.create_subprocess_exec(
+            CHROMIUM, *quiet, "--dump-dom", str(api.base_url.join("/api/docs")), stdout=PIPE, stderr=DEVNULL
+        )
+        page = (await reading.communicate())[0].decode()
+        assert "<code>state</code> is <code>SUCCESS</code>" in page
+        assert "`" not in page
+        [example] = re.findall("<pre>(.*?)</pre>", page, re.DOTALL)
+        assert re.findall(r"/api/(\w+)", example) == ["sources", "search", "chapters", "download"]
+
+    async def test_who_names_no_source_is_told_where_they_are_listed(self, api: httpx.AsyncClient) -> None:
+        answer = await api.post("/api/download", json={"ids": ["1"], "source": "nowhere"})
+        assert answer.json()["message"] == "There is no source “nowhere”. /api/sources lists them."

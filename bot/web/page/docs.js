@@ -7,6 +7,11 @@ function element(name, content = [], attributes = {}) {
   return made;
 }
 
+// What stands in backticks is code.
+function prose(text) {
+  return text.split("`").map((part, place) => (place % 2 ? element("code", part) : part));
+}
+
 function named(schema) {
   return schema.$ref ? schema.$ref.split("/").pop() : null;
 }
@@ -28,7 +33,7 @@ function fields(schema) {
 }
 
 function table(rows) {
-  return element("table", rows.map((row) => element("tr", row.map((cell) => element("td", cell)))));
+  return element("table", rows.map((row) => element("tr", row.map((cell) => element("td", prose(cell))))));
 }
 
 function section(title, ...content) {
@@ -53,6 +58,14 @@ function operation(method, path, one, models) {
   return element("details", [title, ...parts], { id: one.operationId });
 }
 
+function example() {
+  const api = `${location.origin}/api`;
+  const curl = 'curl -H "Authorization: Bearer $API_TOKEN"';
+  const asked = `-H "Content-Type: application/json" -d '{"ids": ["<chapter id>"], "source": "<source>"}'`;
+  return [`${curl} ${api}/sources`, `${curl} "${api}/search?query=<title>"`,
+    `${curl} "${api}/chapters?source=<source>&id=<title's id>"`, `${curl} ${asked} ${api}/download`];
+}
+
 async function show() {
   const main = document.getElementById("main");
   const answer = await fetch("/api/openapi.json");
@@ -61,12 +74,11 @@ async function show() {
   const operations = Object.entries(api.paths).flatMap(([path, methods]) =>
     Object.entries(methods).map(([method, one]) => operation(method, path, one, models)));
   const described = Object.entries(models).map(([name, schema]) =>
-    element("details", [element("summary", element("code", name)), element("p", schema.description || ""),
+    element("details", [element("summary", element("code", name)), element("p", prose(schema.description || "")),
       table(schema.enum ? schema.enum.map((one) => [one, ""]) : fields(schema))]));
   main.replaceChildren(
-    element("h1", api.info.title), element("p", api.info.description),
-    element("pre", `curl -H "Authorization: Bearer $API_TOKEN" -H "Content-Type: application/json" \\\n`
-      + `  -d '{"ids": ["lantern-1"], "source": "demo"}' ${location.origin}/api/download`),
+    element("h1", api.info.title), element("p", prose(api.info.description)),
+    element("pre", example().join("\n")),
     element("p", element("a", "openapi.json", { href: "/api/openapi.json" })),
     element("h2", "Routes"), ...operations, element("h2", "Models"), ...described);
 }
