@@ -1,6 +1,7 @@
 """The part of a worker by which it tells that it is alive."""
 
 import logging
+import os
 from typing import Any
 
 from celery import bootsteps
@@ -39,16 +40,21 @@ class Alive(bootsteps.StartStopStep):
         if parent.connection is None:  # it was lost, and nothing can be told
             return
         try:
-            presence.leave(_client(parent), parent.hostname)
+            presence.leave(_client(parent), _name(parent))
         except (RedisError, OperationalError, OSError) as error:
             log.info("it could not be told that this worker leaves: %s", type(error).__name__)
 
     def _tell(self, parent: Any) -> None:
         queues = sorted(parent.app.amqp.queues.consume_from)
         try:
-            presence.tell(_client(parent), parent.hostname, queues, _room())
+            presence.tell(_client(parent), _name(parent), queues, _room())
         except (RedisError, OperationalError, OSError) as error:
             log.warning("it could not be told that this worker is alive: %s", type(error).__name__)
+
+
+def _name(parent: Any) -> str:
+    """Not only what Celery calls it: workers of one host that were given no name all have the same."""
+    return f"{parent.hostname} {os.getpid()}"
 
 
 def _room() -> int:

@@ -1,7 +1,8 @@
 """Which workers are alive: each tells so every few seconds, as long as its main process does anything at all.
 
 Keys
-    manhwa:workers    hash: a worker's name -> JSON: `queues` it serves, `free` bytes of its disk, `until` when that holds
+    manhwa:workers    hash: a worker's name and process -> JSON: `queues` it serves, `free` bytes of its disk, `until_` when
+                      that holds
 """
 
 import json

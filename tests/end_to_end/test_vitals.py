@@ -1,9 +1,11 @@
 """What operators ask: is it well, and what does it do?"""
 
+import asyncio
 import os
 import re
 import signal
 from collections.abc import AsyncIterator
+from contextlib import ExitStack
 from http import HTTPStatus
 from pathlib import Path
 
@@ -61,6 +63,20 @@ async def test_health_tells_what_is_there_and_when_nobody_would_do_a_job(
         while (await health_of(api))[0] != HTTPStatus.OK:
             pass
     await sick(api, "No worker serves the queue `downloads`.")
+
+
+async def test_workers_of_one_host_that_have_no_names_are_all_counted(
+    lonely: httpx.AsyncClient, bot_settings: BotSettings, clean_environment: dict[str, str], tmp_path: Path
+) -> None:
+    mine = {"DATA_DIR": str(tmp_path), "CELERY_BROKER_URL": on_database(bot_settings, 2).broker_url}
+    with ExitStack() as stack:
+        for queue in ("downloads", "cleanup"):
+            words = ["celery", "-A", "tasks", "worker", "-Q", queue, "-c", "1", "-l", "INFO"]
+            log = tmp_path / f"{queue}.log"
+            stack.enter_context(process(words, {**clean_environment, **mine}, log, lambda said: " ready." in said))
+        async with asyncio.timeout(30):
+            while (await health_of(lonely))[1]["workers"] != {"downloads": 1, "cleanup": 1}:
+                pass
 
 
 async def test_without_redis_it_says_so_at_once(
