@@ -9,6 +9,7 @@ import sys
 from typing import Any
 
 from flower.urls import handlers
+from kombu import Connection
 from redis.exceptions import RedisError
 
 from tasks.celery import app
@@ -33,6 +34,16 @@ if not _settings.flower_basic_auth.get_secret_value():
 handlers[:] = [handler for handler in handlers if not (isinstance(handler, tuple) and handler[0] == "/metrics")]
 # A page is not worth waiting for a Redis that is away.
 app.conf.result_backend_always_retry = False
+
+
+class _Impatient(Connection):
+    """Gives a Redis that is away a second try, not any number: Flower could not end as long as one of its threads tries."""
+
+    def ensure(self, *arguments: Any, **options: Any) -> Any:
+        return super().ensure(*arguments, **{"max_retries": 1, **options})
+
+
+app.amqp.Connection = _Impatient
 
 
 def format_task(task: Any) -> Any:

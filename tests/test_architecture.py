@@ -25,7 +25,14 @@ ROOMS = {
         "tasks/dispatch.py",
     ),
     "billiard": ("tasks/stopping.py", "tasks/worker.py"),
-    "kombu": ("tasks/celery.py", "tasks/worker.py", "tasks/broker.py", "tasks/alive.py", "tasks/dispatch.py"),
+    "kombu": (
+        "tasks/celery.py",
+        "tasks/worker.py",
+        "tasks/broker.py",
+        "tasks/alive.py",
+        "tasks/dispatch.py",
+        "tasks/flowerconfig.py",
+    ),
     "redis": (
         "tasks/resources.py",
         "tasks/redis_address.py",  # how often a Sentinel is tried

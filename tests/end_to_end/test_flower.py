@@ -1,12 +1,16 @@
 """Flower, as an operator uses it: the right states and figures, behind a password, and nothing that changes a job."""
 
+import signal
 import socket
 import time
 from collections.abc import AsyncIterator, Iterator
+from contextlib import ExitStack
+from pathlib import Path
 
 import httpx
 import pytest
 
+from bot.local.redis_server import is_live
 from bot.settings import BotSettings
 from tests.conftest import process
 from tests.end_to_end.shelf import Shelf
@@ -69,6 +73,25 @@ def flower_address(
 async def flower(flower_address: str) -> AsyncIterator[Onlooker]:
     async with httpx.AsyncClient(base_url=flower_address, auth=(USER, PASSWORD)) as http:
         yield Onlooker(http)
+
+
+@pytest.mark.parametrize("told", [signal.SIGINT, signal.SIGTERM])
+def test_it_ends_at_once_though_redis_is_gone(
+    clean_environment: dict[str, str], tmp_path: Path, told: signal.Signals
+) -> None:
+    settings = BotSettings(_env_file=None, data_dir=tmp_path)
+    environment = {**clean_environment, "DATA_DIR": str(tmp_path), "FLOWER_PORT": str(free_port())}
+    words = ["celery", "-A", "tasks", "flower", "--conf=tasks/flowerconfig.py"]
+    log = tmp_path / "flower.log"
+    with ExitStack() as stack:
+        redis = process(["bot.local.redis_server"], environment, tmp_path / "redis.log", lambda _: is_live(settings))
+        server = stack.enter_context(redis)
+        flower = stack.enter_context(process(words, environment, log, lambda said: "Connected to" in said))
+        server.terminate()
+        server.wait()
+        time.sleep(8)  # its threads try to reach it every few seconds
+        flower.send_signal(told)
+        flower.wait(10)
 
 
 @pytest.mark.usefixtures("consumet_bot")
