@@ -54,7 +54,11 @@ async def test_everything_starts_comes_back_and_goes(tmp_path: Path, clean_envir
             await mina.sends("/download demo lantern-1")
             await mina.receives_document()
         family = run.family()
+        said = len(run.said)
         assert await run.interrupted() == 0
+        farewell = run.said[said:]
+        assert farewell.count("told to stop: its jobs go to the next worker") == 2
+        assert not re.search(r"(?i)traceback|error|critical|cold shutdown|terminate", farewell)
     await soon(lambda: not family & processes().keys(), "every process gone")
     assert not run.settings.redis_socket.exists()
     assert is_free(run.settings.data_path / "run" / "lock")
