@@ -33,6 +33,7 @@ from redis.exceptions import RedisError
 from bot.delivery.outgoing import OutgoingFile, before_it_goes
 from bot.editing import shown_at_the_end
 from bot.language import is_right_to_left
+from bot.memory.once import handling
 from bot.memory.processes import acting_as
 from bot.memory.updates import Updates
 from bot.pacing import SPACING_MS, Pacing
@@ -82,6 +83,7 @@ class OnlyOnce(BaseMiddleware):
         try:
             if not await self._updates.has_in_hand(self._lease.id, event.update_id):
                 return None
+            handling.set(str(event.update_id))
             return await self._handle(handler, event, data)
         finally:
             self.handling.discard(event.update_id)

@@ -191,13 +191,13 @@ async def _change(follow: Follow, what: FollowChange, follows: Follows) -> Follo
         case FollowChange.PAUSE | FollowChange.RESUME:
             return await follows.change(chat_id, key, paused=what is FollowChange.PAUSE)
         case FollowChange.WAY:
-            return await follows.change(chat_id, key, way=_next(tuple(Way), follow.way))
+            return await follows.change_once(chat_id, key, way=_next(tuple(Way), follow.way))
         case FollowChange.FORMAT:
-            return await follows.change(chat_id, key, format=_next((None, *ArchiveFormat), follow.format))
+            return await follows.change_once(chat_id, key, format=_next((None, *ArchiveFormat), follow.format))
         case FollowChange.LANGUAGE:
-            return await follows.change(chat_id, key, language=_next(_languages(follow), follow.language))
+            return await follows.change_once(chat_id, key, language=_next(_languages(follow), follow.language))
         case FollowChange.GROUP:
-            return await follows.change(chat_id, key, group=_next(_groups(follow), follow.group))
+            return await follows.change_once(chat_id, key, group=_next(_groups(follow), follow.group))
 
 
 def _next(choices: Sequence[T], now: T) -> T:

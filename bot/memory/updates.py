@@ -4,7 +4,7 @@ Telegram forgets an update once the next ones are asked for, or a webhook has an
 it is written down first.
 
 Keys
-    manhwa:bot:update:<id>    there for a day: this update came in
+    manhwa:bot:update:<id>    there for a day: this update came in; see also `once`
     manhwa:bot:inbox          hash: JSON of each update whose handling has not come to its end, by id
     manhwa:bot:inbox:with     hash: id of the process that has it in hand, by id
     manhwa:bot:inbox:tries    hash: how often it was begun anew, by id
@@ -17,6 +17,7 @@ from aiogram.types import Update
 from pydantic import TypeAdapter
 from redis.asyncio import Redis
 
+from bot.memory.once import UPDATE_KEY
 from bot.memory.processes import PROCESSES, TakenForDead
 from bot.memory.reading import remembered
 
@@ -28,11 +29,11 @@ MOST_TRIES = 3
 ONE_DAY = 24 * 3600
 """Telegram gives up delivering an update after that."""
 UPDATE = TypeAdapter(Update)
-RECEIVE = """
+RECEIVE = f"""
 if redis.call('HEXISTS', KEYS[3], ARGV[2]) == 0 then return end
-local ours = {}
+local ours = {{}}
 for n = 3, #ARGV, 2 do
-  if redis.call('SET', 'manhwa:bot:update:' .. ARGV[n], '1', 'NX', 'EX', ARGV[1]) then
+  if redis.call('SET', '{UPDATE_KEY}' .. ARGV[n], '1', 'NX', 'EX', ARGV[1]) then
     redis.call('HSET', KEYS[1], ARGV[n], ARGV[n + 1])
     redis.call('HSET', KEYS[2], ARGV[n], ARGV[2])
   end

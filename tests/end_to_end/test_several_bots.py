@@ -212,6 +212,23 @@ class TestTwo:
         assert await documents(mina) == 2
         assert await mina.breaches() == []
 
+    @pytest.mark.usefixtures("shelf")
+    async def test_killed_behind_a_tap_the_other_does_not_take_it_back(
+        self, mina: Person, telegram: StandIn, bots: Bots
+    ) -> None:
+        await mina.sends("/search harbour")
+        await mina.presses("Harbour Lights")
+        await mina.presses("Chapters")
+        picker = await mina.sees("Pick chapters")
+        first, second = bots.pids
+        bots.reach(first)
+        await mina.orders_fault(method="editMessageText", late=30)
+        await mina.presses("^1$", on=picker)
+        await soon(lambda: telegram.faults.used("editMessageText"), "the tap's edit")
+        bots.reach(second)
+        await bots.kill(first)
+        await mina.sees("Picked 1: 1")
+
     async def test_what_the_dead_one_had_in_hand_the_other_handles(
         self, mina: Person, shelf: Shelf, bots: Bots
     ) -> None:
