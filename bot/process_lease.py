@@ -66,6 +66,11 @@ class ProcessLease:
         self._bells.append(bell)
         return bell
 
+    def ring(self) -> None:
+        """Chats and updates may be left: all look for them."""
+        for bell in self._bells:
+            bell.set()
+
     def has(self, chat_id: int) -> bool:
         """Whether the chat is this process's, as far as it knows."""
         return chat_id in self._chats
@@ -146,7 +151,7 @@ class ProcessLease:
         left = self._seen.keys() - heartbeats.keys()
         buried = [await self._bury(process, beat) for process, beat in self._dead(heartbeats)]
         if left or any(buried):
-            self._ring()
+            self.ring()
 
     def _dead(self, heartbeats: dict[str, str]) -> list[tuple[str, str]]:
         """Those of the other processes that do not live any more, with their last heartbeats."""
@@ -180,8 +185,4 @@ class ProcessLease:
         await self._enter()
         self._answered.set()
         self._answered.clear()
-        self._ring()
-
-    def _ring(self) -> None:
-        for bell in self._bells:
-            bell.set()
+        self.ring()

@@ -41,6 +41,11 @@ for n = 3, #ARGV, 2 do
 end
 return ours
 """
+DONE = """
+if redis.call('HGET', KEYS[2], ARGV[1]) ~= ARGV[2] or redis.call('HEXISTS', KEYS[4], ARGV[2]) == 0 then return 0 end
+for n = 1, 3 do redis.call('HDEL', KEYS[n], ARGV[1]) end
+return 1
+"""
 BEGIN_ANEW = """
 local in_hand, left = {}, {}
 if redis.call('HEXISTS', KEYS[4], ARGV[1]) == 0 then return left end
@@ -68,6 +73,7 @@ class Updates:
     def __init__(self, redis: Redis) -> None:
         self._redis = redis
         self._receive = redis.register_script(RECEIVE)
+        self._done = redis.register_script(DONE)
         self._begin_anew = redis.register_script(BEGIN_ANEW)
 
     async def receive(self, process: str, updates: Iterable[Update]) -> set[int]:
@@ -87,12 +93,10 @@ class Updates:
         """Whether it is not handled yet, and that process is to do it."""
         return bool(await self._redis.hget(WITH, str(update_id)) == process)
 
-    async def done(self, update_id: int) -> None:
-        """Its handling has come to its end."""
-        async with self._redis.pipeline(transaction=True) as pipeline:
-            for key in (INBOX, WITH, TRIES):
-                pipeline.hdel(key, str(update_id))
-            await pipeline.execute()
+    async def done(self, process: str, update_id: int) -> None:
+        """Its handling has come to its end. Raises `TakenForDead` where it is not in that process's hand any more."""
+        if not await self._done(keys=[INBOX, WITH, TRIES, PROCESSES], args=[update_id, process]):
+            raise TakenForDead
 
     async def begin_anew(self, process: str, handling: Iterable[int]) -> list[Update]:
         """What was left, oldest first: by a process that died, or by this one, which is only `handling` these.
@@ -106,7 +110,7 @@ class Updates:
             if update := remembered(UPDATE, text):
                 found.append(update)
             else:
-                await self.done(int(update_id))
+                await self.done(process, int(update_id))
         return found
 
 

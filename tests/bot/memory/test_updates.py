@@ -38,7 +38,7 @@ async def test_what_was_left_is_begun_anew_as_it_came(updates: Updates) -> None:
     pressed = CallbackQuery(id="1", from_user=MINA, chat_instance="1", message=SAID, data="cj:x")
     came = [update(9), update(10, callback_query=pressed), update(11)]
     assert await updates.receive("one", came) == {9, 10, 11}
-    await updates.done(9)
+    await updates.done("one", 9)
     assert [await updates.has_in_hand("one", number) for number in (9, 10, 11, 12)] == [False, True, True, False]
     assert await updates.begin_anew("one", ()) == came[1:]
     assert await updates.begin_anew("one", {10}) == came[2:]
@@ -55,7 +55,7 @@ async def test_an_update_that_says_only_part_of_its_link_preview_is_written_down
 
 async def test_what_comes_a_second_time_is_not_opened_again(updates: Updates) -> None:
     assert await updates.receive("one", [update(9), update(9)]) == {9}
-    await updates.done(9)
+    await updates.done("one", 9)
     assert await updates.receive("one", [update(9)]) == set()
     assert not await updates.has_in_hand("one", 9)
     assert await updates.receive("one", []) == set()
@@ -93,3 +93,15 @@ async def test_what_bots_die_over_is_left_alone_in_the_end(updates: Updates) -> 
         assert await updates.begin_anew("one", ()) == [update(9)]
     assert await updates.begin_anew("one", ()) == []
     assert not await updates.has_in_hand("one", 9)
+
+
+async def test_who_was_taken_for_dead_ends_nothing(updates: Updates, processes: Processes) -> None:
+    await updates.receive("one", [update(9)])
+    await processes.leave("one")
+    with pytest.raises(TakenForDead):
+        await updates.done("one", 9)
+    assert await updates.begin_anew("two", ()) == [update(9)]
+    with pytest.raises(TakenForDead):
+        await updates.done("one", 9)
+    await updates.done("two", 9)
+    assert not await updates.has_in_hand("two", 9)
