@@ -64,7 +64,7 @@ from bot.memory.updates import Updates
 from bot.memory.uploads import Uploads
 from bot.memory.watchers import Watchers
 from bot.meters import Meters
-from bot.middlewares import AnswerPresses, OnlyOnce, OnlyOwnChats, Polite, RightToLeft, WriteDown
+from bot.middlewares import AnswerPresses, GiveUp, OnlyOnce, OnlyOwnChats, Polite, RightToLeft, WriteDown
 from bot.pacing import Pacing
 from bot.process_lease import ProcessLease
 from bot.session import Session
@@ -282,9 +282,13 @@ async def open_bot(settings: BotSettings) -> AsyncIterator[Bot]:
 def _dispatcher(only_once: OnlyOnce, acquaint: Acquaint, access: Access, **rooms: Any) -> Dispatcher:
     dispatcher = Dispatcher(**rooms)
     dispatcher.update.outer_middleware(only_once)
-    for kind in (dispatcher.message, dispatcher.channel_post, dispatcher.callback_query, dispatcher.inline_query):
+    asked = dispatcher.message, dispatcher.channel_post, dispatcher.callback_query, dispatcher.inline_query
+    for kind in asked:
         kind.outer_middleware(acquaint)
         kind.outer_middleware(access)
+    # Behind those, as it tells only whom they let through.
+    for kind in (*asked, dispatcher.my_chat_member):
+        kind.outer_middleware(GiveUp())
     dispatcher.callback_query.outer_middleware(AnswerPresses())
     dispatcher.include_routers(*routers())
     return dispatcher

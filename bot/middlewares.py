@@ -35,7 +35,7 @@ from bot.editing import shown_at_the_end
 from bot.language import is_right_to_left
 from bot.memory.once import handling
 from bot.memory.processes import TakenForDead, acting_as, handling_as
-from bot.memory.updates import Updates
+from bot.memory.updates import MOST_TRIES, Updates
 from bot.pacing import SPACING_MS, Pacing
 from bot.process_lease import ProcessLease
 from tasks.logs import begin
@@ -83,8 +83,10 @@ class OnlyOnce(BaseMiddleware):
         self.handling.add(event.update_id)
         process = self._lease.id
         try:
-            if not await self._updates.has_in_hand(process, event.update_id):
+            tries = await self._updates.tries(process, event.update_id)
+            if tries is None:
                 return None
+            data["given_up"] = tries > MOST_TRIES
             handling.set(str(event.update_id))
             handling_as.set(process)
             return await self._handle(process, handler, event, data)
@@ -109,6 +111,19 @@ class OnlyOnce(BaseMiddleware):
             raise
         await self._updates.done(process, update.update_id)
         return result
+
+
+class TriedTooOften(Exception):
+    """An update is given up: bots that were killed over it, or could not end it, began it so often."""
+
+
+class GiveUp(BaseMiddleware):
+    """Keeps an update that was begun too often from its handler. Raises `TriedTooOften`, for who tells that."""
+
+    async def __call__(self, handler: Handler, event: TelegramObject, data: dict[str, Any]) -> Any:
+        if data["given_up"]:
+            raise TriedTooOften
+        return await handler(event, data)
 
 
 class Answer:
