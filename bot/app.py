@@ -26,7 +26,6 @@ from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
 from bot.access import Access
-from bot.background import Background
 from bot.callers import Acquaint
 from bot.commands import register_commands
 from bot.delivery.addresses import Addresses
@@ -173,7 +172,7 @@ async def _open(settings: BotSettings, taken: socket.socket) -> AsyncIterator[st
             turns = Turns(shared, Uploads(redis))
             courier = Courier(bot, watchers, shared, storage, links, turns, pacing, settings.telegram_api_local)
             try:
-                async with Background() as background, lease.held(), asyncio.TaskGroup() as group:
+                async with lease.held() as background, asyncio.TaskGroup() as group:
                     background.start(register_commands(bot, settings.admins))
                     background.start(storage.wait())
                     boards = Boards(bot, BoardMemory(redis), store, watchers, pacing, lease)

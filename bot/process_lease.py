@@ -48,14 +48,17 @@ class ProcessLease:
         self._bells: list[asyncio.Event] = []
 
     @asynccontextmanager
-    async def held(self) -> AsyncIterator[None]:
-        """This process is one of those there are, while the block lasts. What it started ends before others may begin."""
+    async def held(self) -> AsyncIterator[Background]:
+        """This process is one of those there are, while the block lasts.
+
+        What it started ends before others may begin, and so does what was started in the background that the block gets.
+        """
         await self._enter()
         async with asyncio.TaskGroup() as group:
             keeping = group.create_task(self._keep())
             try:
-                async with self._work:
-                    yield
+                async with self._work as background:
+                    yield background
             finally:
                 keeping.cancel()
                 await self._leave()

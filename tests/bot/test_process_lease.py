@@ -78,21 +78,22 @@ async def test_nobody_is_dead_because_redis_was_away(processes: Processes, clock
 
 async def test_a_clean_end_frees_chats_at_once_and_ends_what_was_started(processes: Processes) -> None:
     one, two = ProcessLease(processes), ProcessLease(processes)
-    ended = asyncio.Event()
+    free: list[set[int]] = []
 
     async def work() -> None:
         try:
             await asyncio.Event().wait()
         finally:
-            ended.set()
+            free.append(await two.take([CHAT]))
 
     async with two.held():
-        async with one.held():
+        async with one.held() as background:
             assert await one.take([CHAT]) == {CHAT}
             assert await two.take([CHAT]) == set()
             one.start(work())
+            background.start(work())
             await asyncio.sleep(0)
-        assert ended.is_set()
+        assert free == [set(), set()]
         assert await two.take([CHAT]) == {CHAT}
 
 
