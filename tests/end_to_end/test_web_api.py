@@ -3,6 +3,7 @@
 import asyncio
 import errno
 import io
+import json
 import logging
 import os
 import re
@@ -471,6 +472,21 @@ PATHS = [
 ]
 
 
+NO_HTTP = [
+    b"nonsense\r\n\r\n",
+    b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03\r\n\r\n",
+    b"GET /" + b"x" * 10_000 + b" HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n",
+    b"GET /api/health HTTP/1.1\r\nHost: 127.0.0.1\r\nX: " + b"x" * 10_000 + b"\r\n\r\n",
+    b"GET /api/health HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Length: many\r\n\r\n",
+    b"GET /api/health HTTP/1.1\r\nHost: 127.0.0.1\r\nExpect: miracles\r\n\r\n",
+    b"GET /nothing HTTP/1.1\r\nHost: 127.0.0.1\r\nExpect: miracles\r\n\r\n",
+]
+
+
+def _length(headers: list[str]) -> str:
+    return next(one.partition(": ")[2] for one in headers if one.lower().startswith("content-length"))
+
+
 class TestBadInput:
     async def test_each_body_gets_a_sentence(self, api: httpx.AsyncClient, subtests: pytest.Subtests) -> None:
         for body, content_type, expected in BODIES:
@@ -509,6 +525,19 @@ class TestBadInput:
         for method, path, expected in PATHS:
             with subtests.test(method=method, path=path[:60]):
                 assert problem(await api.request(method, path)) == expected
+
+    async def test_what_is_no_http_gets_a_sentence(self, api: httpx.AsyncClient, subtests: pytest.Subtests) -> None:
+        for head in NO_HTTP:
+            with subtests.test(head=head[:40]):
+                reader, writer = await asyncio.open_connection(api.base_url.host, api.base_url.port)
+                writer.write(head)
+                status, *headers = (await reader.readuntil(b"\r\n\r\n")).decode().splitlines()
+                told = json.loads(await reader.read(int(_length(headers))))
+                writer.close()
+                assert (status.partition(" ")[2], told["error"]) == ("400 Bad Request", "bad_request")
+                assert "Content-Type: application/json; charset=utf-8" in headers
+                assert "X-Content-Type-Options: nosniff" in headers
+                assert told["message"].endswith(".")
 
     async def test_a_body_that_never_ends_is_not_waited_for(
         self, api: httpx.AsyncClient, monkeypatch: pytest.MonkeyPatch
