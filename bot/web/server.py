@@ -17,6 +17,7 @@ from bot.meters import Meters
 from bot.settings import BotSettings
 from bot.web import catalogue, docs, downloads, files, health, metrics
 from bot.web.answers import SAFE, Refused, refusal
+from bot.web.door import Door
 from bot.web.reading import LARGEST_BODY, MOST_FIELDS
 from bot.web.routes import Asked, Rooms, Route
 from tasks.settings import SettingsError
@@ -135,7 +136,7 @@ def _allow_many_connections() -> None:
 
 def _handler(route: Route, rooms: Rooms) -> Handler:
     async def handle(request: web.Request) -> web.StreamResponse:
-        who = "" if route.is_open else await rooms.door.let_in(request)
+        who = await _who(route, request, rooms.door)
         try:
             async with asyncio.timeout(None if route.has_time else ANSWER_SECONDS):
                 return await route.handler(Asked(request, rooms, who))
@@ -143,6 +144,13 @@ def _handler(route: Route, rooms: Rooms) -> Handler:
             raise TOO_SLOW from None
 
     return handle
+
+
+async def _who(route: Route, request: web.Request, door: Door) -> str:
+    """Who asks; empty where anybody may. Raises `Refused`."""
+    if route.is_open:
+        door.let_look(request)
+    return "" if route.is_open or route.guards_itself else await door.let_in(request)
 
 
 def _manners(meters: Meters) -> Middleware:

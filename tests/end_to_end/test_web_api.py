@@ -391,7 +391,8 @@ class TestTheDoor:
             assert problem(answer)[0] == HTTPStatus.UNAUTHORIZED
         forwarded = {**right, "X-Forwarded-For": "203.0.113.7", "Host": "comics.example.org"}
         assert (await guarded.get("/api/sources", headers=forwarded)).status_code == HTTPStatus.OK
-        assert (await guarded.get("/api/openapi.json")).status_code == HTTPStatus.OK
+        for path in ("/api/openapi.json", "/api/docs", "/api/health"):
+            assert (await guarded.get(path, headers={"Host": "comics.example.org"})).status_code != 401
 
     async def test_who_asks_too_often_is_told_when_to_come_back(self, guarded: httpx.AsyncClient) -> None:
         right = {"Authorization": f"Bearer {TOKEN}"}
@@ -413,8 +414,11 @@ class TestTheDoor:
             {"Origin": "null"},
             {"Origin": "http://["},
         ):
-            with subtests.test(headers=headers):
-                assert problem(await api.get("/api/sources", headers=headers)) == (401, "not_local")
+            for path in ("/api/sources", "/api/health", "/api/openapi.json", "/api/docs", "/metrics"):
+                with subtests.test(headers=headers, path=path):
+                    assert problem(await api.get(path, headers=headers)) == (401, "not_local")
+        stranger = {"Host": "comics.example.org"}
+        assert problem(await api.get("/files/" + "x" * 32, headers=stranger)) == (404, "link_expired")
 
 
 def form_of(*headers: str, name: str = "ids", value: str = "x") -> bytes:
