@@ -237,7 +237,7 @@ async def _open(settings: BotSettings, taken: socket.socket) -> AsyncIterator[st
                         pickup,
                         fetches,
                         storage,
-                        Doctor(JobStore(quick), Presence(quick)),
+                        Doctor(JobStore(quick), Presence(quick), storage),
                         meters,
                         asyncio.Semaphore(MOST_FETCHES),
                     )
