@@ -12,6 +12,7 @@ import time
 import zipfile
 from collections.abc import AsyncIterator
 from contextlib import ExitStack, asynccontextmanager, suppress
+from functools import partial
 from http import HTTPStatus
 from pathlib import Path
 from typing import Any
@@ -23,6 +24,7 @@ from celery.result import AsyncResult
 from openapi_pydantic import OpenAPI
 from pydantic import SecretStr
 
+from bot.delivery.pickup import OTHERS_SECONDS
 from bot.memory.fetches import Fetches
 from bot.memory.watchers import Holder, Watchers
 from bot.settings import BotSettings
@@ -189,6 +191,33 @@ class TestDownloads:
             _, _, body = (await slow.read()).partition(b"\r\n\r\n")
         assert len(body) == size
         await soon(lambda: job_folders(settings) == [], "the last one who fetched is done")
+
+    async def test_who_asked_for_the_same_fetches_it_as_well(
+        self, api: httpx.AsyncClient, settings: BotSettings
+    ) -> None:
+        task_id = await asked(api, "lantern-1")
+        assert await asked(api, "lantern-1") == task_id
+        size = (await ended(api, task_id))["files"][0]["size"]
+        path = f"/api/download/file/{task_id}"
+        assert len((await api.get(path)).content) == size
+        for part in (f"bytes={size // 2}-", "bytes=0-"):
+            assert job_folders(settings) == [task_id]
+            assert (await ended(api, task_id))["status"] == "ready"
+            assert (await api.get(path, headers={"Range": part})).status_code == HTTPStatus.PARTIAL_CONTENT
+        await soon(lambda: job_folders(settings) == [], "both have it")
+
+    async def test_who_never_comes_for_the_same_is_waited_for_a_while(
+        self, api: httpx.AsyncClient, settings: BotSettings
+    ) -> None:
+        task_id = await asked(api, "lantern-1")
+        await asked(api, "lantern-1")
+        await ended(api, task_id)
+        await api.get(f"/api/download/file/{task_id}")
+        async with open_redis(settings.redis_url) as redis:
+            for_an_hour = partial(Watchers(redis).held_until, time.time() + OTHERS_SECONDS + 60)
+            await soon(for_an_hour, "it is not kept for a day any more")
+            assert await for_an_hour() == [(task_id, Holder.API)]
+        assert job_folders(settings) == [task_id]
 
     async def test_an_answer_that_can_not_go_on_breaks_off_and_counts_for_nothing(
         self, api: httpx.AsyncClient, settings: BotSettings
