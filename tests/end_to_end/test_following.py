@@ -14,6 +14,7 @@ import pytest
 from redis.asyncio import Redis
 
 from bot.local.telegram import StandIn
+from bot.memory.bans import Bans
 from bot.memory.follows import Follow, Follows
 from bot.memory.quiet_hours import Quiet, QuietHours
 from bot.settings import BotSettings
@@ -22,7 +23,7 @@ from tasks.models import Chapter, Manga
 from tasks.resources import open_redis
 from tasks.titles.store import TitleStore
 from tests.conftest import StartWorker, on_database, running_bot
-from tests.person import MINA, Person, buttons, soon
+from tests.person import GROUP, MINA, SMALL_GROUP, SOFIA, Person, buttons, soon
 from tests.tasks.sources.test_library import archive, picture
 from tests.tasks.test_look import all_due
 
@@ -263,6 +264,37 @@ class TestGroup:
         assert (refused["alert"], refused["text"]) == (True, "Only who follows it, or an admin, can change that.")
         assert (await mina_in_group.presses("Unfollow", on=file))["text"] == "Not followed any more."
 
+    @pytest.mark.parametrize("told", [("left",), ("left", "moved"), ("moved", "left")])
+    async def test_a_group_that_became_a_supergroup_follows_there(
+        self, telegram: StandIn, library: Library, redis: Redis, told: tuple[str, ...]
+    ) -> None:
+        async with (
+            Person(telegram.url, SOFIA, chat=SMALL_GROUP) as sofia,
+            Person(telegram.url, SOFIA, chat=GROUP) as then,
+        ):
+            await follows_it(sofia)
+            await sofia.upgrades_group(*told)
+            await soon(lambda: _follows_nothing(redis, SMALL_GROUP), "the small group follows nothing")
+            library.add(2)
+            await library.is_looked_at()
+            await then.receives_document()
+
+    @pytest.mark.usefixtures("library")
+    async def test_whoever_made_it_a_supergroup_it_follows_there(self, telegram: StandIn, redis: Redis) -> None:
+        async with Person(telegram.url, SOFIA, chat=SMALL_GROUP) as sofia:
+            await follows_it(sofia)
+            await Bans(redis).ban(SOFIA)
+            await sofia.upgrades_group("moved")
+            await soon(lambda: _follows_nothing(redis, SMALL_GROUP), "the small group follows nothing")
+        assert await Follows(redis).keys_of(GROUP) == [KEY]
+
+    @pytest.mark.usefixtures("library")
+    async def test_a_small_group_that_removed_the_bot_follows_nothing(self, telegram: StandIn, redis: Redis) -> None:
+        async with Person(telegram.url, SOFIA, chat=SMALL_GROUP) as sofia:
+            await follows_it(sofia)
+            await sofia.turns_bot_out()
+            await soon(lambda: _is_forgotten(redis), "it is unfollowed")
+
 
 @pytest.mark.usefixtures("worker")
 class TestManyChats:
@@ -294,6 +326,10 @@ async def _further_chat(telegram: StandIn, number: int) -> int:
 async def _all_have_one(telegram: StandIn, chats: list[int]) -> bool:
     got = [message.chat.id for message in telegram.world.messages.values() if message.document]
     return sorted(got) == sorted(chats)
+
+
+async def _follows_nothing(redis: Redis, chat: int) -> bool:
+    return not await Follows(redis).keys_of(chat)
 
 
 async def _is_put_off(redis: Redis) -> bool:
