@@ -14,7 +14,7 @@ from bot.callers import Caller
 from bot.destination import Destination
 from bot.editing import Editor, Screen
 from bot.handlers.cards import Cards
-from bot.handlers.menu_access import TOO_OLD, PressRefused, may_decide, open_menu, spot_of
+from bot.handlers.menu_access import TOO_OLD, PressRefused, check_opener, may_decide, open_menu, spot_of
 from bot.language import language_name, mark, say, spoken
 from bot.memory.follows import MOST_FOLLOWS, Follow, Follows, TooManyFollows, Way
 from bot.memory.menus import Menus, Picker
@@ -115,14 +115,18 @@ async def list_follows(message: Message, follows: Follows) -> None:
     await message.reply(screen.text, reply_markup=screen.keyboard)
 
 
-async def show_follows(query: CallbackQuery, callback_data: ShowFollows, follows: Follows, editor: Editor) -> None:
+async def show_follows(
+    query: CallbackQuery, callback_data: ShowFollows, bot: Bot, follows: Follows, editor: Editor
+) -> None:
+    await check_opener(query, bot)
     spot = spot_of(query)
     editor.show_once(spot, await follows_screen(spot.chat_id, follows, callback_data.page))
 
 
 async def show_follow(
-    query: CallbackQuery, callback_data: ShowFollow, follows: Follows, titles: TitleStore, editor: Editor
+    query: CallbackQuery, callback_data: ShowFollow, bot: Bot, follows: Follows, titles: TitleStore, editor: Editor
 ) -> None:
+    await check_opener(query, bot)
     follow = await _followed(query, callback_data.title, follows)
     editor.show_once(spot_of(query), await _screen(follow, titles))
 

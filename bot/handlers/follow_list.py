@@ -18,7 +18,7 @@ from bot.delivery.addresses import Addresses
 from bot.delivery.trouble import Trouble, trouble
 from bot.destination import Destination
 from bot.editing import Editor, Screen
-from bot.handlers.menu_access import PressRefused, may_decide, spot_of
+from bot.handlers.menu_access import PressRefused, check_opener, may_decide, spot_of
 from bot.language import many, mark, say, spoken
 from bot.memory.follows import MOST_FOLLOWS, Follow, Follows, TooManyFollows, Way
 from bot.memory.preferences import Preferences
@@ -78,7 +78,9 @@ async def change_muted(
 ) -> None:
     spot = spot_of(query)
     quiet = await _quiet(spot.chat_id, quiet_hours)
-    if callback_data.what is not MutedChange.SHOW:
+    if callback_data.what is MutedChange.SHOW:
+        await check_opener(query, bot)
+    else:
         await _check(spot.chat_id, bot, caller)
         quiet = await quiet_hours.change(spot.chat_id, quiet, partial(_changed, what=callback_data.what))
         for key in await follows.keys_of(spot.chat_id):
@@ -170,7 +172,8 @@ class List(Value):
     muted: Quiet | None = None
 
 
-async def export_follows(query: CallbackQuery, follows: Follows, quiet_hours: QuietHours) -> None:
+async def export_follows(query: CallbackQuery, bot: Bot, follows: Follows, quiet_hours: QuietHours) -> None:
+    await check_opener(query, bot)
     if not isinstance(query.message, Message):
         return
     chat_id = query.message.chat.id

@@ -264,6 +264,28 @@ class TestGroup:
         assert (refused["alert"], refused["text"]) == (True, "Only who follows it, or an admin, can change that.")
         assert (await mina_in_group.presses("Unfollow", on=file))["text"] == "Not followed any more."
 
+    @pytest.mark.usefixtures("library")
+    async def test_a_list_in_a_group_belongs_to_who_opened_it(
+        self, sofia_in_group: Person, junho_in_group: Person
+    ) -> None:
+        await follows_it(sofia_in_group)
+        listed = await sofia_in_group.sees("Followed here", after=await sofia_in_group.sends("/following"))
+        for label in (TITLE, "Muted hours", "Export"):
+            refused = await junho_in_group.presses(label, on=listed)
+            assert (refused["alert"], refused["text"]) == (
+                True,
+                "Somebody else opened this. Send /following to open your own.",
+            )
+        await sofia_in_group.presses(TITLE, on=listed)
+        await sofia_in_group.sees(
+            "New chapters come as a file|Looked for new chapters|Not looked", after=listed["message_id"] - 1
+        )
+        refused = await junho_in_group.presses("‹ Following", on=listed)
+        assert refused["alert"]
+        await sofia_in_group.presses("‹ Following", on=listed)
+        await sofia_in_group.presses("Export", on=await sofia_in_group.sees("Followed here"))
+        await sofia_in_group.receives_document("following.json")
+
     @pytest.mark.parametrize("told", [("left",), ("left", "moved"), ("moved", "left")])
     async def test_a_group_that_became_a_supergroup_follows_there(
         self, telegram: StandIn, library: Library, redis: Redis, told: tuple[str, ...]
