@@ -26,7 +26,6 @@ from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
 from bot.access import Access
-from bot.background import Background
 from bot.callers import Acquaint
 from bot.commands import register_commands
 from bot.delivery.addresses import Addresses
@@ -64,7 +63,7 @@ from bot.memory.updates import Updates
 from bot.memory.uploads import Uploads
 from bot.memory.watchers import Watchers
 from bot.meters import Meters
-from bot.middlewares import AnswerPresses, OnlyOnce, OnlyOwnChats, Polite, RightToLeft, WriteDown
+from bot.middlewares import AnswerPresses, GiveUp, OnlyOnce, OnlyOwnChats, Polite, RightToLeft, WriteDown
 from bot.pacing import Pacing
 from bot.process_lease import ProcessLease
 from bot.session import Session
@@ -173,7 +172,7 @@ async def _open(settings: BotSettings, taken: socket.socket) -> AsyncIterator[st
             turns = Turns(shared, Uploads(redis))
             courier = Courier(bot, watchers, shared, storage, links, turns, pacing, settings.telegram_api_local)
             try:
-                async with Background() as background, lease.held(), asyncio.TaskGroup() as group:
+                async with lease.held() as background, asyncio.TaskGroup() as group:
                     background.start(register_commands(bot, settings.admins))
                     background.start(storage.wait())
                     boards = Boards(bot, BoardMemory(redis), store, watchers, pacing, lease)
@@ -238,7 +237,7 @@ async def _open(settings: BotSettings, taken: socket.socket) -> AsyncIterator[st
                         pickup,
                         fetches,
                         storage,
-                        Doctor(JobStore(quick), Presence(quick)),
+                        Doctor(JobStore(quick), Presence(quick), storage),
                         meters,
                         asyncio.Semaphore(MOST_FETCHES),
                     )
@@ -282,9 +281,13 @@ async def open_bot(settings: BotSettings) -> AsyncIterator[Bot]:
 def _dispatcher(only_once: OnlyOnce, acquaint: Acquaint, access: Access, **rooms: Any) -> Dispatcher:
     dispatcher = Dispatcher(**rooms)
     dispatcher.update.outer_middleware(only_once)
-    for kind in (dispatcher.message, dispatcher.channel_post, dispatcher.callback_query, dispatcher.inline_query):
+    asked = dispatcher.message, dispatcher.channel_post, dispatcher.callback_query, dispatcher.inline_query
+    for kind in asked:
         kind.outer_middleware(acquaint)
         kind.outer_middleware(access)
+    # Behind those, as it tells only whom they let through.
+    for kind in (*asked, dispatcher.my_chat_member):
+        kind.outer_middleware(GiveUp())
     dispatcher.callback_query.outer_middleware(AnswerPresses())
     dispatcher.include_routers(*routers())
     return dispatcher

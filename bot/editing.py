@@ -4,7 +4,7 @@ import asyncio
 import hashlib
 import logging
 from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from contextvars import ContextVar
 from dataclasses import dataclass
 from typing import Any, NamedTuple
@@ -16,6 +16,7 @@ from aiogram.types import InlineKeyboardMarkup, LinkPreviewOptions
 from bot.background import Background
 from bot.language import speaking, spoken
 from bot.memory.edits import Edits
+from bot.memory.processes import TakenForDead, handling_as
 from bot.pacing import Pacing
 
 log = logging.getLogger(__name__)
@@ -100,12 +101,12 @@ class Editor:
         self._pacing = pacing
         self._edits = edits
         self._background = background
-        self._waiting: dict[Spot, tuple[str, Render]] = {}
+        self._waiting: dict[Spot, tuple[str, str, Render]] = {}
         self._busy: dict[Spot, asyncio.Task[None]] = {}
 
     def show(self, spot: Spot, render: Render) -> None:
         """Show what `render` returns when the chat's turn comes; takes the place of what was still waiting there."""
-        self._waiting[spot] = (spoken(), render)
+        self._waiting[spot] = (spoken(), handling_as.get(), render)
         if spot not in self._busy:
             self._busy[spot] = self._background.start(self._work_off(spot))
         _note(self._busy[spot])
@@ -128,6 +129,8 @@ class Editor:
             await self._bot.edit_message_reply_markup(
                 chat_id=spot.chat_id, message_id=spot.message_id, reply_markup=keyboard
             )
+        except TakenForDead:
+            log.info("who has the update in hand now changes the buttons of message %s", spot)
         except TelegramAPIError as error:  # the message is gone, or shows them already
             log.info("the buttons of message %s can't be changed: %s", spot, error)
 
@@ -136,10 +139,12 @@ class Editor:
             while first := self._waiting.get(spot):
                 turn = await self._edits.begin(spot)
                 await self._pacing.slot(spot.receiver or spot.chat_id)
-                language, render = latest = self._waiting.pop(spot)
+                language, process, render = latest = self._waiting.pop(spot)
                 if latest is not first:
                     turn = await self._edits.begin(spot)
-                with speaking(language):
+                # One edit may be asked for by an update that is this process's, and one before by an update that was.
+                handling_as.set(process)
+                with speaking(language), suppress(TakenForDead):
                     await self._edit(spot, turn, render)
         except TelegramAPIError as error:
             # The message is gone or we may not touch it: the person who presses it again is told so by Telegram.

@@ -33,8 +33,9 @@ from redis.exceptions import RedisError
 from bot.delivery.outgoing import OutgoingFile, before_it_goes
 from bot.editing import shown_at_the_end
 from bot.language import is_right_to_left
-from bot.memory.processes import acting_as
-from bot.memory.updates import Updates
+from bot.memory.once import handling
+from bot.memory.processes import TakenForDead, acting_as, handling_as
+from bot.memory.updates import MOST_TRIES, Updates
 from bot.pacing import SPACING_MS, Pacing
 from bot.process_lease import ProcessLease
 from tasks.logs import begin
@@ -64,7 +65,8 @@ class OnlyOnce(BaseMiddleware):
     """Drops updates that were handled before, or are just being handled, here or elsewhere; notes the end of the others.
 
     One that the bot is stopped or killed over, be it before all it led to is shown, is not noted, and neither is one that
-    Redis was away over: another process, or the next, handles it once more.
+    Redis was away over: another process, or the next, handles it once more. Where this one was taken for dead meanwhile, its
+    handler says no more.
     """
 
     def __init__(self, updates: Updates, lease: ProcessLease) -> None:
@@ -79,24 +81,49 @@ class OnlyOnce(BaseMiddleware):
         chat = data.get("event_chat")
         begin(update=event.update_id, **({"chat": chat.id} if chat else {}))
         self.handling.add(event.update_id)
+        process = self._lease.id
         try:
-            if not await self._updates.has_in_hand(self._lease.id, event.update_id):
+            tries = await self._updates.tries(process, event.update_id)
+            if tries is None:
                 return None
-            return await self._handle(handler, event, data)
+            data["given_up"] = tries > MOST_TRIES
+            handling.set(str(event.update_id))
+            handling_as.set(process)
+            return await self._handle(process, handler, event, data)
+        except TakenForDead:
+            log.info("who has the update in hand now goes on with it")
+            self._lease.ring()  # it may be this process again
+            return None
         finally:
             self.handling.discard(event.update_id)
 
-    async def _handle(self, handler: Handler, update: Update, data: dict[str, Any]) -> Any:
+    async def _handle(self, process: str, handler: Handler, update: Update, data: dict[str, Any]) -> Any:
         try:
             async with shown_at_the_end():
                 result = await handler(update, data)
         except RedisError:
+            handling_as.set("")  # that is told at once, not when Redis knows again whose the update is
+            raise
+        except TakenForDead:
             raise
         except Exception:  # whatever it is, it would only go wrong once more
-            await self._updates.done(update.update_id)
+            await self._updates.done(process, update.update_id)
             raise
-        await self._updates.done(update.update_id)
+        await self._updates.done(process, update.update_id)
         return result
+
+
+class TriedTooOften(Exception):
+    """An update is given up: bots that were killed over it, or could not end it, began it so often."""
+
+
+class GiveUp(BaseMiddleware):
+    """Keeps an update that was begun too often from its handler. Raises `TriedTooOften`, for who tells that."""
+
+    async def __call__(self, handler: Handler, event: TelegramObject, data: dict[str, Any]) -> Any:
+        if data["given_up"]:
+            raise TriedTooOften
+        return await handler(event, data)
 
 
 class Answer:
@@ -208,8 +235,9 @@ class Polite(BaseRequestMiddleware):
 
 
 class OnlyOwnChats(BaseRequestMiddleware):
-    """Lets a task that looks after a chat speak only while the chat is this process's: at each try, as close to the wire as
-    can be, where also is noted what may go out now. Raises `TakenForDead` where it is not any more."""
+    """Lets a task that looks after a chat speak only while the chat is this process's, and a handler only while its update
+    is: at each try, as close to the wire as can be, where also is noted what may go out now. Raises `TakenForDead` where it
+    is not any more."""
 
     def __init__(self, lease: ProcessLease) -> None:
         self._lease = lease
@@ -217,7 +245,7 @@ class OnlyOwnChats(BaseRequestMiddleware):
     async def __call__(
         self, make_request: NextRequestMiddlewareType[TelegramType], bot: Bot, method: TelegramMethod[TelegramType]
     ) -> Response[TelegramType]:
-        process, note = acting_as.get(), before_it_goes.get()
+        process, note = acting_as.get() or handling_as.get(), before_it_goes.get()
         if process:
             await self._lease.confirm(process)
         if note and isinstance(method, SendMessage | SendDocument):

@@ -48,14 +48,17 @@ class ProcessLease:
         self._bells: list[asyncio.Event] = []
 
     @asynccontextmanager
-    async def held(self) -> AsyncIterator[None]:
-        """This process is one of those there are, while the block lasts. What it started ends before others may begin."""
+    async def held(self) -> AsyncIterator[Background]:
+        """This process is one of those there are, while the block lasts.
+
+        What it started ends before others may begin, and so does what was started in the background that the block gets.
+        """
         await self._enter()
         async with asyncio.TaskGroup() as group:
             keeping = group.create_task(self._keep())
             try:
-                async with self._work:
-                    yield
+                async with self._work as background:
+                    yield background
             finally:
                 keeping.cancel()
                 await self._leave()
@@ -65,6 +68,11 @@ class ProcessLease:
         bell = asyncio.Event()
         self._bells.append(bell)
         return bell
+
+    def ring(self) -> None:
+        """Chats and updates may be left: all look for them."""
+        for bell in self._bells:
+            bell.set()
 
     def has(self, chat_id: int) -> bool:
         """Whether the chat is this process's, as far as it knows."""
@@ -146,7 +154,7 @@ class ProcessLease:
         left = self._seen.keys() - heartbeats.keys()
         buried = [await self._bury(process, beat) for process, beat in self._dead(heartbeats)]
         if left or any(buried):
-            self._ring()
+            self.ring()
 
     def _dead(self, heartbeats: dict[str, str]) -> list[tuple[str, str]]:
         """Those of the other processes that do not live any more, with their last heartbeats."""
@@ -180,8 +188,4 @@ class ProcessLease:
         await self._enter()
         self._answered.set()
         self._answered.clear()
-        self._ring()
-
-    def _ring(self) -> None:
-        for bell in self._bells:
-            bell.set()
+        self.ring()

@@ -102,11 +102,16 @@ class Storage:
                 log.warning("the bucket of STORAGE_URL: %s", error)
         return sorted(ids)
 
+    async def look(self) -> None:
+        """Return if the bucket answers us, or none is used. Raises `StorageDown`."""
+        if self._bucket:
+            await self._bucket.look()
+
     async def wait(self) -> None:
         """Return once the bucket answers us; until then the log says why it does not."""
         while self._bucket:
             try:
-                await self._bucket.look()
+                await self.look()
             except StorageDown as error:
                 log.warning("the bucket of STORAGE_URL: %s; looking again in %.0f s", error, LOOK_SECONDS)
                 await asyncio.sleep(LOOK_SECONDS)

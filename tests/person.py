@@ -70,6 +70,10 @@ class Person:
         """Block the bot, or remove it from the group; or take that back."""
         await self._post("/chat/leave", {"person": self.who, "chat": self.chat, "gone": gone})
 
+    async def upgrades_group(self, *told: str) -> None:
+        """Make a supergroup of the small group, of which the bot is told as it is `left`, as `moved`, or both."""
+        await self._post("/chat/upgrade", {"person": self.who, "told": told})
+
     async def presses(self, label: str, *, on: Message | None = None) -> Message:
         """Press the newest button whose text matches; the bot's answer: `text`, `alert`, maybe `unanswered`."""
         message, button = await self._button(label, on)

@@ -68,9 +68,12 @@ class Canceller:
         await self._watchers.cancel(watcher, by)
         await self.end_if_unwanted(watcher.job_id, by)
 
-    async def leave(self, watcher: Watcher, caller: Caller) -> bool:
-        """The caller does not wait for it any more; False if they did not. The last one cancels it for the watcher's chat."""
-        left = await self._watchers.leave(watcher, caller.id, caller.name or "?")
+    async def leave(self, watcher: Watcher, caller: Caller, *, once: bool = False) -> bool:
+        """The caller does not wait for it any more; False if they did not. The last one cancels it for the watcher's chat.
+
+        With `once` it is the only one that an update may lead to, however often it is handled.
+        """
+        left = await self._watchers.leave(watcher, caller.id, caller.name or "?", once=once)
         if left:
             await self.end_if_unwanted(watcher.job_id, caller.name)
         return left

@@ -19,6 +19,8 @@ log = logging.getLogger(__name__)
 
 KEEP_SECONDS = 24 * 3600
 """How long files wait for a program that asked for them; the sweep keeps to the same."""
+OTHERS_SECONDS = 3600
+"""And so long, from when one of several who asked for the same has fetched it."""
 BY_API = "the web API"
 OVER = {JobState.CANCELLED, JobState.COLLECTED}
 TRIES = 3
@@ -56,6 +58,7 @@ class Pickup:
             job = await self._store.read_if_possible(submitted.job_id)
             # Joined just as it ended for those who had asked before: then the next one is new.
             if stays and job and job.state not in OVER:
+                await self._fetches.asked(job.id)
                 break
             await self._watchers.release(submitted.job_id, Holder.API)
             if not stays or job is None:  # another release's: those who wait for it are told, and the next one is ours
@@ -68,9 +71,16 @@ class Pickup:
         return await self._canceller.end_if_unwanted(job.id, BY_API)
 
     async def fetched(self, job: Job) -> None:
-        """Somebody's fetch is over: where all of the file was fetched by now, and nobody fetches it any more, it may go."""
+        """Somebody's fetch is over: where all of the file was fetched by now, and nobody fetches it any more, it may go.
+
+        One that was asked for more often stays a while for the others: nobody knows whether they are one program that asked
+        again.
+        """
         size = sum(file.size for file in job.result.files) if job.result else 0
-        if await self._fetches.has_all(job.id, size):
+        fetched, asked = await self._fetches.times(job.id, size)
+        if 0 < fetched < asked:
+            await self._watchers.hold(job.id, Holder.API, time.time() + OTHERS_SECONDS)
+        elif fetched:
             await self._release(job.id, Holder.API)
 
     async def is_leaving(self, job_id: str) -> bool:

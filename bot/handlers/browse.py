@@ -260,8 +260,7 @@ async def toggle_chapter(
         raise PressRefused(say("That chapter is not in this list."))
     if not picker.chapters[place].available:
         raise PressRefused(say(NOT_HERE))
-    if not await menus.range_takes(picker.id, place):
-        await menus.toggle(picker.id, place)
+    await menus.press(picker.id, place)
     _show_picker(editor, spot, menus, store, picker, place // keyboards.CHAPTERS_ON_A_PAGE)
 
 

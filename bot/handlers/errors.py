@@ -5,12 +5,12 @@ import secrets
 
 from aiogram import Router
 from aiogram.filters import ExceptionTypeFilter
-from aiogram.types import CallbackQuery, ErrorEvent
+from aiogram.types import CallbackQuery, ErrorEvent, Message
 from redis.exceptions import RedisError
 
 from bot.handlers.menu_access import PressRefused
 from bot.language import mark, say
-from bot.middlewares import Answer
+from bot.middlewares import Answer, TriedTooOften
 
 log = logging.getLogger(__name__)
 
@@ -40,8 +40,10 @@ async def failed(event: ErrorEvent) -> None:
     number = secrets.token_hex(3)
     log.error("the update failed (%s)", number, exc_info=event.exception)
     text = say(BUSY) if isinstance(event.exception, RedisError) else say(OUR_MISTAKE, number=number)
-    message = event.update.message or event.update.channel_post
-    if event.update.callback_query:
-        await Answer(event.update.callback_query).now(text, alert=True)
+    query, message = event.update.callback_query, event.update.message or event.update.channel_post
+    if query and isinstance(event.exception, TriedTooOften) and isinstance(query.message, Message):
+        await query.message.reply(text)  # it is too late for an answer to the press
+    elif query:
+        await Answer(query).now(text, alert=True)
     elif message:
         await message.reply(text)

@@ -14,7 +14,7 @@ from bot.callers import Caller
 from bot.destination import Destination
 from bot.editing import Editor, Screen
 from bot.handlers.cards import Cards
-from bot.handlers.menu_access import TOO_OLD, PressRefused, may_decide, open_menu, spot_of
+from bot.handlers.menu_access import TOO_OLD, PressRefused, check_opener, may_decide, open_menu, spot_of
 from bot.language import language_name, mark, say, spoken
 from bot.memory.follows import MOST_FOLLOWS, Follow, Follows, TooManyFollows, Way
 from bot.memory.menus import Menus, Picker
@@ -115,14 +115,18 @@ async def list_follows(message: Message, follows: Follows) -> None:
     await message.reply(screen.text, reply_markup=screen.keyboard)
 
 
-async def show_follows(query: CallbackQuery, callback_data: ShowFollows, follows: Follows, editor: Editor) -> None:
+async def show_follows(
+    query: CallbackQuery, callback_data: ShowFollows, bot: Bot, follows: Follows, editor: Editor
+) -> None:
+    await check_opener(query, bot)
     spot = spot_of(query)
     editor.show_once(spot, await follows_screen(spot.chat_id, follows, callback_data.page))
 
 
 async def show_follow(
-    query: CallbackQuery, callback_data: ShowFollow, follows: Follows, titles: TitleStore, editor: Editor
+    query: CallbackQuery, callback_data: ShowFollow, bot: Bot, follows: Follows, titles: TitleStore, editor: Editor
 ) -> None:
+    await check_opener(query, bot)
     follow = await _followed(query, callback_data.title, follows)
     editor.show_once(spot_of(query), await _screen(follow, titles))
 
@@ -191,13 +195,13 @@ async def _change(follow: Follow, what: FollowChange, follows: Follows) -> Follo
         case FollowChange.PAUSE | FollowChange.RESUME:
             return await follows.change(chat_id, key, paused=what is FollowChange.PAUSE)
         case FollowChange.WAY:
-            return await follows.change(chat_id, key, way=_next(tuple(Way), follow.way))
+            return await follows.change_once(chat_id, key, way=_next(tuple(Way), follow.way))
         case FollowChange.FORMAT:
-            return await follows.change(chat_id, key, format=_next((None, *ArchiveFormat), follow.format))
+            return await follows.change_once(chat_id, key, format=_next((None, *ArchiveFormat), follow.format))
         case FollowChange.LANGUAGE:
-            return await follows.change(chat_id, key, language=_next(_languages(follow), follow.language))
+            return await follows.change_once(chat_id, key, language=_next(_languages(follow), follow.language))
         case FollowChange.GROUP:
-            return await follows.change(chat_id, key, group=_next(_groups(follow), follow.group))
+            return await follows.change_once(chat_id, key, group=_next(_groups(follow), follow.group))
 
 
 def _next(choices: Sequence[T], now: T) -> T:

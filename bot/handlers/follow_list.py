@@ -6,7 +6,8 @@ from functools import partial
 from typing import Literal
 
 from aiogram import Bot, F, Router
-from aiogram.exceptions import TelegramAPIError
+from aiogram.enums import ChatAction
+from aiogram.exceptions import TelegramAPIError, TelegramMigrateToChat
 from aiogram.types import BufferedInputFile, CallbackQuery, ChatMemberUpdated, Message
 from pydantic import ConfigDict, Field, ValidationError
 
@@ -14,9 +15,10 @@ from bot import keyboards
 from bot.callbacks import ChangeMuted, ExportFollows, MutedChange, ShowMuted
 from bot.callers import Caller
 from bot.delivery.addresses import Addresses
+from bot.delivery.trouble import Trouble, trouble
 from bot.destination import Destination
 from bot.editing import Editor, Screen
-from bot.handlers.menu_access import PressRefused, may_decide, spot_of
+from bot.handlers.menu_access import PressRefused, check_opener, may_decide, spot_of
 from bot.language import many, mark, say, spoken
 from bot.memory.follows import MOST_FOLLOWS, Follow, Follows, TooManyFollows, Way
 from bot.memory.preferences import Preferences
@@ -76,7 +78,9 @@ async def change_muted(
 ) -> None:
     spot = spot_of(query)
     quiet = await _quiet(spot.chat_id, quiet_hours)
-    if callback_data.what is not MutedChange.SHOW:
+    if callback_data.what is MutedChange.SHOW:
+        await check_opener(query, bot)
+    else:
         await _check(spot.chat_id, bot, caller)
         quiet = await quiet_hours.change(spot.chat_id, quiet, partial(_changed, what=callback_data.what))
         for key in await follows.keys_of(spot.chat_id):
@@ -168,7 +172,8 @@ class List(Value):
     muted: Quiet | None = None
 
 
-async def export_follows(query: CallbackQuery, follows: Follows, quiet_hours: QuietHours) -> None:
+async def export_follows(query: CallbackQuery, bot: Bot, follows: Follows, quiet_hours: QuietHours) -> None:
+    await check_opener(query, bot)
     if not isinstance(query.message, Message):
         return
     chat_id = query.message.chat.id
@@ -262,6 +267,16 @@ async def moved(message: Message, addresses: Addresses) -> None:
         await addresses.moved(message.chat.id, message.migrate_to_chat_id)
 
 
-async def left(event: ChatMemberUpdated, addresses: Addresses) -> None:
-    """The bot was blocked, or removed from the group."""
-    await addresses.gone(event.chat.id)
+async def left(event: ChatMemberUpdated, bot: Bot, addresses: Addresses) -> None:
+    """The bot was blocked, or removed from the group; or the group became a supergroup, which Telegram may tell later."""
+    if event.chat.type != "group":
+        await addresses.gone(event.chat.id)
+        return
+    try:
+        # Nobody sees it: Telegram tells what became of the group.
+        await bot.send_chat_action(event.chat.id, ChatAction.TYPING)
+    except TelegramMigrateToChat as error:
+        await addresses.moved(event.chat.id, error.migrate_to_chat_id)
+    except TelegramAPIError as error:
+        if trouble(error) is not Trouble.LATER:  # then the next news find out
+            await addresses.gone(event.chat.id)

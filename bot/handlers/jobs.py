@@ -62,7 +62,7 @@ async def _waiting(message: Message, caller: Caller, watchers: Watchers) -> list
 async def cancel_newest(message: Message, caller: Caller, watchers: Watchers, canceller: Canceller) -> None:
     for watcher in await _waiting(message, caller, watchers):
         # Sent twice in a hurry, it means two of them.
-        if await canceller.leave(watcher, caller):
+        if await canceller.leave(watcher, caller, once=True):
             await nod(message, "👌", say(CANCELLING))
             return
     await message.reply(say(NONE))

@@ -36,6 +36,22 @@ async def open_menu(menus: Menus, menu_id: str, kind: type[M], query: CallbackQu
     raise PressRefused(say("Somebody else opened this. Send /search to open your own."))
 
 
+async def check_opener(query: CallbackQuery, bot: Bot) -> None:
+    """Raises `PressRefused` for a stranger to a list of the chat, which answers to the words of who opened it.
+
+    Where those were deleted, or it answers to words of the bot, it is everybody's.
+    """
+    words = query.message.reply_to_message if isinstance(query.message, Message) else None
+    if words is None:
+        return
+    if words.sender_chat:
+        is_theirs = await is_admin(bot, words.sender_chat.id, query.from_user.id)
+    else:
+        is_theirs = words.from_user is None or words.from_user.is_bot or words.from_user.id == query.from_user.id
+    if not is_theirs:
+        raise PressRefused(say("Somebody else opened this. Send /following to open your own."))
+
+
 def spot_of(query: CallbackQuery) -> Spot:
     """The message the button is under; Telegram tells of old messages as well which one they were."""
     if query.message is None:

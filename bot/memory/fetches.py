@@ -4,6 +4,7 @@ Keys
     manhwa:bot:link:<token>      `<job>:<number>`: the file that a link means; gone after `LINK_SECONDS`
     manhwa:bot:fetching:<job>    zset: each fetch that goes on -> until when it counts as going on, by Redis's clock
     manhwa:bot:fetched:<job>     zset: `<start>-<end>` of what was sent whole, by start; a fetch may take several requests
+    manhwa:bot:asks:<job>        hash: how often programs `asked` for the job, and how often all of it was `fetched`
 """
 
 import secrets
@@ -26,6 +27,14 @@ redis.call('ZREMRANGEBYSCORE', KEYS[1], '-inf', redis.call('TIME')[1])
 return redis.call('ZCARD', KEYS[1])
 """
 
+FETCHED = """
+if ARGV[1] == '1' and redis.call('DEL', KEYS[1]) == 1 then
+  redis.call('HINCRBY', KEYS[2], 'fetched', 1)
+  redis.call('EXPIRE', KEYS[2], ARGV[2])
+end
+return {tonumber(redis.call('HGET', KEYS[2], 'fetched') or 0), tonumber(redis.call('HGET', KEYS[2], 'asked') or 0)}
+"""
+
 
 class Fetches:
     """Keeps fetches and links."""
@@ -34,6 +43,7 @@ class Fetches:
         self._redis = redis
         self._begin = redis.register_script(BEGIN)
         self._going_on = redis.register_script(GOING_ON)
+        self._fetched = redis.register_script(FETCHED)
 
     async def new_link(self, job_id: str, number: int) -> str:
         """A word for the job's file of that number, for `LINK_SECONDS`."""
@@ -73,8 +83,24 @@ class Fetches:
             pipeline.expire(key, KEEP_SECONDS)
             await pipeline.execute()
 
-    async def has_all(self, job_id: str, size: int) -> bool:
-        """Whether all `size` bytes were sent, in one go or in pieces."""
+    async def asked(self, job_id: str) -> None:
+        """A program asked for the job; another one that asks for the same means to fetch it as well."""
+        async with self._redis.pipeline(transaction=True) as pipeline:
+            pipeline.hincrby(f"{KEY}:asks:{job_id}", "asked", 1)
+            pipeline.expire(f"{KEY}:asks:{job_id}", KEEP_SECONDS)
+            await pipeline.execute()
+
+    async def times(self, job_id: str, size: int) -> tuple[int, int]:
+        """How often all `size` bytes were fetched by now, and how often they were asked for.
+
+        What was sent in pieces counts as soon as they are the whole; what is sent from then on is the next time's.
+        """
+        keys = [f"{KEY}:fetched:{job_id}", f"{KEY}:asks:{job_id}"]
+        whole = int(await self._has_all(job_id, size))
+        fetched, asked = cast("list[int]", await self._fetched(keys=keys, args=[whole, KEEP_SECONDS]))
+        return fetched, asked
+
+    async def _has_all(self, job_id: str, size: int) -> bool:
         pieces = cast("list[str]", await self._redis.zrange(f"{KEY}:fetched:{job_id}", 0, -1))
         reached = 0
         for start, end in (map(int, piece.split("-")) for piece in pieces):

@@ -17,6 +17,7 @@ from typing import Any, cast
 from redis.asyncio import Redis
 
 from bot.destination import Destination
+from bot.memory.once import ONCE, handling
 from tasks.models import ArchiveFormat, Chapter, Manga, Value
 from tasks.titles.store import TitleStore
 
@@ -30,10 +31,9 @@ redis.call('ZADD', KEYS[2], ARGV[2], ARGV[1])
 redis.call('HSET', KEYS[1], unpack(ARGV, 4))
 return 1
 """
-CHANGE = """
-if redis.call('EXISTS', KEYS[1]) == 0 then return 0 end
-redis.call('HSET', KEYS[1], unpack(ARGV))
-return 1
+CHANGE = f"""{ONCE}
+if redis.call('EXISTS', KEYS[1]) == 0 or made_before(ARGV[1]) then return end
+redis.call('HSET', KEYS[1], unpack(ARGV, 2))
 """
 
 
@@ -115,9 +115,14 @@ class Follows:
 
     async def change(self, chat_id: int, key: str, **fields: Any) -> Follow | None:
         """Write these fields; the follow with them, None if there is none any more. Two at once each write their own."""
-        await self._change(keys=[_key(chat_id, key)], args=_words(fields))
+        await self._change(keys=[_key(chat_id, key)], args=["", *_words(fields)])
         if fields.get("paused") is False:
             await self._titles.remind(key, str(chat_id))
+        return await self.get(chat_id, key)
+
+    async def change_once(self, chat_id: int, key: str, **fields: Any) -> Follow | None:
+        """The same once for an update: for what depends on how it was before."""
+        await self._change(keys=[_key(chat_id, key)], args=[handling.get(), *_words(fields)])
         return await self.get(chat_id, key)
 
     async def remove(self, chat_id: int, key: str) -> bool:

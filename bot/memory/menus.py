@@ -21,6 +21,7 @@ from redis.asyncio.client import Pipeline
 
 from bot.destination import Destination
 from bot.editions import offered
+from bot.memory.once import ONCE, handling
 from bot.memory.reading import remembered
 from tasks.models import Chapter, Manga, MangaDetails, Value
 
@@ -28,24 +29,23 @@ KEY = "manhwa:bot:menu"
 KEEP_SECONDS = 30 * 24 * 3600
 PICKING_SECONDS = 3600
 FIRST = "first"
-RANGE = """
+PRESS = f"""{ONCE}
+if made_before(ARGV[4]) then return end
 local begun = redis.call('GET', KEYS[1])
-if not begun then return 0 end
-if begun == 'first' then
+if begun == '{FIRST}' then
   redis.call('SET', KEYS[1], ARGV[1], 'EX', ARGV[2])
-  return 1
+elseif begun then
+  redis.call('DEL', KEYS[1])
+  local one, other = tonumber(begun), tonumber(ARGV[1])
+  for place = math.min(one, other), math.max(one, other) do redis.call('SADD', KEYS[2], place) end
+elseif redis.call('SREM', KEYS[2], ARGV[1]) == 0 then
+  redis.call('SADD', KEYS[2], ARGV[1])
 end
-redis.call('DEL', KEYS[1])
-local one, other = tonumber(begun), tonumber(ARGV[1])
-for place = math.min(one, other), math.max(one, other) do redis.call('SADD', KEYS[2], place) end
 redis.call('EXPIRE', KEYS[2], ARGV[3])
-return 1
 """
-TOGGLE = """
-local dropped = redis.call('SREM', KEYS[1], ARGV[1])
-if dropped == 0 then redis.call('SADD', KEYS[1], ARGV[1]) end
-redis.call('EXPIRE', KEYS[1], ARGV[2])
-return 1 - dropped
+BEGIN_RANGE = f"""{ONCE}
+if made_before(ARGV[2]) then return end
+if not redis.call('SET', KEYS[1], '{FIRST}', 'EX', ARGV[1], 'NX') then redis.call('DEL', KEYS[1]) end
 """
 
 M = TypeVar("M", "Results", "Picker")
@@ -121,8 +121,8 @@ class Menus:
 
     def __init__(self, redis: Redis) -> None:
         self._redis = redis
-        self._range = redis.register_script(RANGE)
-        self._toggle = redis.register_script(TOGGLE)
+        self._press = redis.register_script(PRESS)
+        self._begin_range = redis.register_script(BEGIN_RANGE)
 
     @staticmethod
     def new_id() -> str:
@@ -164,15 +164,17 @@ class Menus:
         """Whether its message shows something else."""
         return bool(await self._redis.exists(f"{KEY}:{menu_id}:left"))
 
-    async def toggle(self, menu_id: str, place: int) -> bool:
-        """Pick the chapter at that place, or drop it if it is picked; whether it is picked now."""
-        return bool(await self._toggle([f"{KEY}:{menu_id}:picked"], [place, KEEP_SECONDS]))
+    async def press(self, menu_id: str, place: int) -> None:
+        """Pick the chapter at that place, or drop it if it is picked; where a range is picked, it is one of its ends.
+
+        The last end picks all of the range.
+        """
+        keys = [f"{KEY}:{menu_id}:range", f"{KEY}:{menu_id}:picked"]
+        await self._press(keys=keys, args=[place, PICKING_SECONDS, KEEP_SECONDS, handling.get()])
 
     async def begin_range(self, menu_id: str) -> None:
         """The next two chapters are the ends of a range; called again, they are not."""
-        key = f"{KEY}:{menu_id}:range"
-        if not await self._redis.set(key, FIRST, ex=PICKING_SECONDS, nx=True):
-            await self._redis.delete(key)
+        await self._begin_range(keys=[f"{KEY}:{menu_id}:range"], args=[PICKING_SECONDS, handling.get()])
 
     async def range_begun(self, menu_id: str) -> Literal["no", "first"] | int:
         """Whether a range is picked: waits for its first chapter, or the place of that one."""
@@ -180,11 +182,6 @@ class Menus:
         if found is None:
             return "no"
         return "first" if found == FIRST else int(found)
-
-    async def range_takes(self, menu_id: str, place: int) -> bool:
-        """Take the chapter as an end of the range that is picked, and pick all of it at its last; False if there is none."""
-        keys = [f"{KEY}:{menu_id}:range", f"{KEY}:{menu_id}:picked"]
-        return bool(await self._range(keys=keys, args=[place, PICKING_SECONDS, KEEP_SECONDS]))
 
     async def pick(self, menu_id: str, places: Iterable[int]) -> None:
         """Pick exactly these."""

@@ -56,6 +56,8 @@ class TakenForDead(Exception):
 
 acting_as: ContextVar[str] = ContextVar("acting_as", default="")
 """Id of the process lease in whose name this task looks after a chat; empty in a task that needs none, such as a handler."""
+handling_as: ContextVar[str] = ContextVar("handling_as", default="")
+"""Id of the process lease in whose hand the update is that this task handles; the chat may be another process's."""
 
 
 class Processes:

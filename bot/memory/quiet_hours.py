@@ -13,6 +13,7 @@ from pydantic import Field, TypeAdapter
 from redis.asyncio import Redis
 from redis.exceptions import WatchError
 
+from bot.memory.once import made_before, note_made
 from bot.memory.reading import remembered
 from tasks.models import Value
 
@@ -58,14 +59,21 @@ class QuietHours:
         return remembered(QUIET, cast("str | None", await self._redis.get(f"{KEY}:{chat_id}")))
 
     async def change(self, chat_id: int, usual: Quiet, changed: Callable[[Quiet], Quiet]) -> Quiet:
-        """Change what was chosen, or the usual where nothing was; what it is then. Two at once are both counted."""
+        """Change what was chosen, or the usual where nothing was; what it is then.
+
+        Two at once are both counted, and each is made once for an update.
+        """
         key = f"{KEY}:{chat_id}"
         async with self._redis.pipeline(transaction=True) as pipeline:
             while True:
                 await pipeline.watch(key)
-                quiet = changed(remembered(QUIET, cast("str | None", await pipeline.get(key))) or usual)
+                before = remembered(QUIET, cast("str | None", await pipeline.get(key))) or usual
+                if await made_before(pipeline):
+                    return before
+                quiet = changed(before)
                 pipeline.multi()  # type: ignore[no-untyped-call]
                 pipeline.set(key, quiet.model_dump_json())
+                note_made(pipeline)
                 with suppress(WatchError):
                     await pipeline.execute()
                     return quiet

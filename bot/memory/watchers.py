@@ -23,6 +23,7 @@ from pydantic import Field, ValidationError, field_validator
 from redis.asyncio import Redis
 
 from bot.destination import Destination
+from bot.memory.once import ONCE, handling
 from bot.memory.parcels import OUTBOX
 from bot.memory.processes import CHATS, TakenForDead, acting_as
 from tasks.jobs.job import VERSION, is_readable
@@ -65,8 +66,10 @@ redis.call('ZADD', KEYS[3], ARGV[2], ARGV[1])
 tell(KEYS[4], ARGV[5], ARGV[1])
 return redis.call('HSETNX', KEYS[2], ARGV[3], ARGV[4])
 """
-LEAVE = f"""{TELL}
-if redis.call('HDEL', KEYS[2], ARGV[2]) == 0 then return 0 end
+LEAVE = f"""{ONCE}{TELL}
+if redis.call('HEXISTS', KEYS[2], ARGV[2]) == 0 then return 0 end
+if made_before(ARGV[5]) then return 1 end
+redis.call('HDEL', KEYS[2], ARGV[2])
 redis.call('ZREM', KEYS[3], ARGV[1])
 tell(KEYS[4], ARGV[4], ARGV[1])
 for _, name in ipairs(redis.call('HKEYS', KEYS[2])) do
@@ -244,14 +247,15 @@ class Watchers:
         args: list[Any] = [watcher.key, time.time(), f"{WITH}{user_id}", name, watcher.job_id]
         return bool(await self._join(keys=keys, args=args))
 
-    async def leave(self, watcher: Watcher, user_id: int, name: str) -> bool:
+    async def leave(self, watcher: Watcher, user_id: int, name: str, *, once: bool = False) -> bool:
         """One of those who wait there does not any more; False if they did not before.
 
         Where they asked first, one who joined takes their place; where nobody is left, it is cancelled for the chat, unless the
-        chat follows the title.
+        chat follows the title. With `once` nothing happens where this update led to such an end before.
         """
         keys = [f"{KEY}s", f"{KEY}:{watcher.key}", f"{KEY}s-of:{user_id}", EVENTS]
-        return bool(await self._leave(keys=keys, args=[watcher.key, f"{WITH}{user_id}", name, watcher.job_id]))
+        args = [watcher.key, f"{WITH}{user_id}", name, watcher.job_id, handling.get() if once else ""]
+        return bool(await self._leave(keys=keys, args=args))
 
     async def cancel(self, watcher: Watcher, by: str) -> None:
         """Nobody waits there any more, says who is called that. One that was removed meanwhile stays removed."""

@@ -87,7 +87,7 @@ def _operation(route: Route) -> dict[str, Any]:
         schema: dict[str, Any] = {"schema": PydanticSchema(schema_class=route.body)}
         kinds = ("application/json", "application/x-www-form-urlencoded")
         operation["requestBody"] = {"required": True, "content": dict.fromkeys(kinds, schema)}
-    if route.is_open:
+    if route.is_open or route.guards_itself:
         operation["security"] = []
     return operation
 

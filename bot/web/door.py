@@ -35,6 +35,11 @@ class Door:
         self._budget = RateLimitItemPerMinute(settings.api_rate_limit, namespace="api")
         self._limiter = shared_limiter(redis, "manhwa:bot:api")
 
+    def let_look(self, request: web.Request) -> None:
+        """Let everybody see what is no secret, unless nobody but this machine is answered. Raises `Refused`."""
+        if not self._token:
+            _from_here(request)
+
     async def let_in(self, request: web.Request) -> str:
         """Who asks, as the requester of jobs. Raises `Refused`."""
         who = self._with_token(request) if self._token else _from_here(request)

@@ -298,7 +298,7 @@ ROUTES = (
         follow_link,
         PIECES,
         PROBLEMS,
-        is_open=True,
+        guards_itself=True,
         has_time=True,
         headers=RANGES,
     ),

@@ -58,8 +58,8 @@ Content = type[BaseModel] | tuple[str, ...]
 class Route:
     """One way in. `answers` are what it answers when all is well, `problems` the statuses of what it answers otherwise.
 
-    `query` and `body` are what it reads; a body may come as JSON, as a form or in the query. An `open` one looks by itself
-    at who may come in.
+    `query` and `body` are what it reads; a body may come as JSON, as a form or in the query. An `open` one is for those as well
+    who don't have the token, where there is one; one that `guards_itself` looks by itself at who may come in.
     """
 
     method: str
@@ -71,6 +71,7 @@ class Route:
     query: type[BaseModel] | None = None
     body: type[BaseModel] | None = None
     is_open: bool = False
+    guards_itself: bool = False
     has_time: bool = False
     """It may take as long as whoever asks takes for it."""
     leads_to: tuple[str, ...] = ()
@@ -83,6 +84,10 @@ class Route:
         """Every status of an answer that is none of `answers`."""
         reads = (HTTPStatus.BAD_REQUEST, HTTPStatus.UNPROCESSABLE_ENTITY) if self.query or self.body else ()
         asked = (HTTPStatus.REQUEST_ENTITY_TOO_LARGE,) if self.body else ()
-        guarded = () if self.is_open else (HTTPStatus.UNAUTHORIZED, HTTPStatus.TOO_MANY_REQUESTS)
+        guarded: tuple[int, ...] = (HTTPStatus.UNAUTHORIZED, HTTPStatus.TOO_MANY_REQUESTS)
+        if self.is_open:
+            guarded = (HTTPStatus.UNAUTHORIZED,)
+        elif self.guards_itself:
+            guarded = ()
         busy = (HTTPStatus.SERVICE_UNAVAILABLE,)
         return tuple(sorted({*self.problems, *reads, *asked, *guarded, *busy} - set(self.answers)))

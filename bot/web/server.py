@@ -6,8 +6,9 @@ import resource
 import socket
 import time
 from collections.abc import AsyncIterator, Iterator, Sequence
-from contextlib import asynccontextmanager, contextmanager
+from contextlib import asynccontextmanager, closing, contextmanager
 from http import HTTPStatus
+from typing import cast
 
 from aiohttp import web
 from aiohttp.typedefs import Handler, Middleware
@@ -16,6 +17,7 @@ from bot.meters import Meters
 from bot.settings import BotSettings
 from bot.web import catalogue, docs, downloads, files, health, metrics
 from bot.web.answers import SAFE, Refused, refusal
+from bot.web.door import Door
 from bot.web.reading import LARGEST_BODY, MOST_FIELDS
 from bot.web.routes import Asked, Rooms, Route
 from tasks.settings import SettingsError
@@ -46,6 +48,8 @@ BUSY = Refused(
 )
 LOST = Refused(HTTPStatus.BAD_REQUEST, "lost", "The connection was lost.")
 """Nobody hears it: it is for the figures."""
+NO_SUCH_EXPECTATION = Refused(HTTPStatus.BAD_REQUEST, "bad_request", "Nothing but 100-continue can be expected.")
+NO_HTTP = Refused(HTTPStatus.BAD_REQUEST, "bad_request", "That is no HTTP request that can be read.")
 
 ROUTES: tuple[Route, ...] = (*downloads.ROUTES, *files.ROUTES, *catalogue.ROUTES, *health.ROUTES, *metrics.ROUTES)
 
@@ -75,18 +79,52 @@ async def open_web(rooms: Rooms, taken: socket.socket, further: Sequence[Route] 
         if route.method == "GET":
             app.router.add_route("HEAD", route.path, _handler(route, rooms))
     _allow_many_connections()
-    runner = web.AppRunner(
-        app, access_log=None, logger=quiet, keepalive_timeout=IDLE_SECONDS, shutdown_timeout=GOODBYE_SECONDS
-    )
+    runner = web.AppRunner(app, shutdown_timeout=GOODBYE_SECONDS)
     await runner.setup()
     try:
-        await web.SockSite(runner, taken).start()
-        host, port = taken.getsockname()[:2]
-        url = f"http://{f'[{host}]' if ':' in host else host}:{port}"
-        log.info("the web API is at %s/api/docs", url)
-        yield url
+        with closing(await _listen(runner, taken)):
+            host, port = taken.getsockname()[:2]
+            url = f"http://{f'[{host}]' if ':' in host else host}:{port}"
+            log.info("the web API is at %s/api/docs", url)
+            yield url
     finally:
         await runner.cleanup()
+
+
+async def _listen(runner: web.AppRunner, taken: socket.socket) -> asyncio.Server:
+    """What aiohttp's own site does, with connections of ours."""
+    loop, server = asyncio.get_running_loop(), cast("web.Server", runner.server)
+    return await loop.create_server(
+        lambda: _Connection(server, loop=loop, logger=quiet, access_log=quiet, keepalive_timeout=IDLE_SECONDS),
+        sock=taken,
+    )
+
+
+class _Connection(web.RequestHandler):
+    """A connection that is told in our words as well what is wrong before a request comes to a route."""
+
+    __slots__ = ()
+
+    def handle_error(
+        self,
+        request: web.BaseRequest,
+        status: int = HTTPStatus.INTERNAL_SERVER_ERROR,
+        exc: BaseException | None = None,
+        message: str | None = None,
+    ) -> web.StreamResponse:
+        super().handle_error(request, status, exc, message)
+        response = (INTERNAL if status >= HTTPStatus.INTERNAL_SERVER_ERROR else NO_HTTP).answer()
+        response.headers.update(SAFE)
+        response.force_close()
+        return response
+
+    async def finish_response(
+        self, request: web.BaseRequest, resp: web.StreamResponse, start_time: float | None
+    ) -> tuple[web.StreamResponse, bool]:
+        if isinstance(resp, web.HTTPExpectationFailed):
+            resp = NO_SUCH_EXPECTATION.answer()
+            resp.headers.update(SAFE)
+        return await super().finish_response(request, resp, start_time)
 
 
 def _allow_many_connections() -> None:
@@ -98,7 +136,7 @@ def _allow_many_connections() -> None:
 
 def _handler(route: Route, rooms: Rooms) -> Handler:
     async def handle(request: web.Request) -> web.StreamResponse:
-        who = "" if route.is_open else await rooms.door.let_in(request)
+        who = await _who(route, request, rooms.door)
         try:
             async with asyncio.timeout(None if route.has_time else ANSWER_SECONDS):
                 return await route.handler(Asked(request, rooms, who))
@@ -106,6 +144,13 @@ def _handler(route: Route, rooms: Rooms) -> Handler:
             raise TOO_SLOW from None
 
     return handle
+
+
+async def _who(route: Route, request: web.Request, door: Door) -> str:
+    """Who asks; empty where anybody may. Raises `Refused`."""
+    if route.is_open:
+        door.let_look(request)
+    return "" if route.is_open or route.guards_itself else await door.let_in(request)
 
 
 def _manners(meters: Meters) -> Middleware:

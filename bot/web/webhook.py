@@ -45,7 +45,7 @@ def route(settings: BotSettings, bot: Bot, take: Callable[[Update], Awaitable[No
         return web.json_response({})
 
     path = urlsplit(settings.webhook_url).path or "/"
-    return Route("POST", path, "Updates of Telegram", webhook, {}, is_open=True)
+    return Route("POST", path, "Updates of Telegram", webhook, {}, guards_itself=True)
 
 
 async def _write(take: Callable[[Update], Awaitable[None]], update: Update) -> None:

@@ -88,21 +88,22 @@ async def test_what_keeps_it_from_being_renewed_is_told(
 
 async def test_a_clean_end_frees_chats_at_once_and_ends_what_was_started(processes: Processes) -> None:
     one, two = ProcessLease(processes), ProcessLease(processes)
-    ended = asyncio.Event()
+    free: list[set[int]] = []
 
     async def work() -> None:
         try:
             await asyncio.Event().wait()
         finally:
-            ended.set()
+            free.append(await two.take([CHAT]))
 
     async with two.held():
-        async with one.held():
+        async with one.held() as background:
             assert await one.take([CHAT]) == {CHAT}
             assert await two.take([CHAT]) == set()
             one.start(work())
+            background.start(work())
             await asyncio.sleep(0)
-        assert ended.is_set()
+        assert free == [set(), set()]
         assert await two.take([CHAT]) == {CHAT}
 
 

@@ -14,6 +14,7 @@ import pytest
 from redis.asyncio import Redis
 
 from bot.local.telegram import StandIn
+from bot.memory.bans import Bans
 from bot.memory.follows import Follow, Follows
 from bot.memory.quiet_hours import Quiet, QuietHours
 from bot.settings import BotSettings
@@ -22,7 +23,7 @@ from tasks.models import Chapter, Manga
 from tasks.resources import open_redis
 from tasks.titles.store import TitleStore
 from tests.conftest import StartWorker, on_database, running_bot
-from tests.person import MINA, Person, buttons, soon
+from tests.person import GROUP, MINA, SMALL_GROUP, SOFIA, Person, buttons, soon
 from tests.tasks.sources.test_library import archive, picture
 from tests.tasks.test_look import all_due
 
@@ -263,6 +264,59 @@ class TestGroup:
         assert (refused["alert"], refused["text"]) == (True, "Only who follows it, or an admin, can change that.")
         assert (await mina_in_group.presses("Unfollow", on=file))["text"] == "Not followed any more."
 
+    @pytest.mark.usefixtures("library")
+    async def test_a_list_in_a_group_belongs_to_who_opened_it(
+        self, sofia_in_group: Person, junho_in_group: Person
+    ) -> None:
+        await follows_it(sofia_in_group)
+        listed = await sofia_in_group.sees("Followed here", after=await sofia_in_group.sends("/following"))
+        for label in (TITLE, "Muted hours", "Export"):
+            refused = await junho_in_group.presses(label, on=listed)
+            assert (refused["alert"], refused["text"]) == (
+                True,
+                "Somebody else opened this. Send /following to open your own.",
+            )
+        await sofia_in_group.presses(TITLE, on=listed)
+        await sofia_in_group.sees(
+            "New chapters come as a file|Looked for new chapters|Not looked", after=listed["message_id"] - 1
+        )
+        refused = await junho_in_group.presses("‹ Following", on=listed)
+        assert refused["alert"]
+        await sofia_in_group.presses("‹ Following", on=listed)
+        await sofia_in_group.presses("Export", on=await sofia_in_group.sees("Followed here"))
+        await sofia_in_group.receives_document("following.json")
+
+    @pytest.mark.parametrize("told", [("left",), ("left", "moved"), ("moved", "left")])
+    async def test_a_group_that_became_a_supergroup_follows_there(
+        self, telegram: StandIn, library: Library, redis: Redis, told: tuple[str, ...]
+    ) -> None:
+        async with (
+            Person(telegram.url, SOFIA, chat=SMALL_GROUP) as sofia,
+            Person(telegram.url, SOFIA, chat=GROUP) as then,
+        ):
+            await follows_it(sofia)
+            await sofia.upgrades_group(*told)
+            await soon(lambda: _follows_nothing(redis, SMALL_GROUP), "the small group follows nothing")
+            library.add(2)
+            await library.is_looked_at()
+            await then.receives_document()
+
+    @pytest.mark.usefixtures("library")
+    async def test_whoever_made_it_a_supergroup_it_follows_there(self, telegram: StandIn, redis: Redis) -> None:
+        async with Person(telegram.url, SOFIA, chat=SMALL_GROUP) as sofia:
+            await follows_it(sofia)
+            await Bans(redis).ban(SOFIA)
+            await sofia.upgrades_group("moved")
+            await soon(lambda: _follows_nothing(redis, SMALL_GROUP), "the small group follows nothing")
+        assert await Follows(redis).keys_of(GROUP) == [KEY]
+
+    @pytest.mark.usefixtures("library")
+    async def test_a_small_group_that_removed_the_bot_follows_nothing(self, telegram: StandIn, redis: Redis) -> None:
+        async with Person(telegram.url, SOFIA, chat=SMALL_GROUP) as sofia:
+            await follows_it(sofia)
+            await sofia.turns_bot_out()
+            await soon(lambda: _is_forgotten(redis), "it is unfollowed")
+
 
 @pytest.mark.usefixtures("worker")
 class TestManyChats:
@@ -294,6 +348,10 @@ async def _further_chat(telegram: StandIn, number: int) -> int:
 async def _all_have_one(telegram: StandIn, chats: list[int]) -> bool:
     got = [message.chat.id for message in telegram.world.messages.values() if message.document]
     return sorted(got) == sorted(chats)
+
+
+async def _follows_nothing(redis: Redis, chat: int) -> bool:
+    return not await Follows(redis).keys_of(chat)
 
 
 async def _is_put_off(redis: Redis) -> bool:

@@ -43,6 +43,7 @@ class Bots:
         self._stack = stack
         self._running: dict[int, subprocess.Popen[bytes]] = {}
         self._addresses: dict[int, str] = {}
+        self._logs: dict[int, Path] = {}
         self._numbers = itertools.count()
         self.proxy = Proxy()
 
@@ -61,6 +62,7 @@ class Bots:
         found = re.search(r"the web API is at (http://\S+)/api/docs", log.read_text())
         assert found
         self._running[running.pid], self._addresses[running.pid] = running, found[1]
+        self._logs[running.pid] = log
         self.reach(*self._addresses)
         return running.pid
 
@@ -87,6 +89,10 @@ class Bots:
         """One that does not have it."""
         owner = await self.owner(chat)
         return next(pid for pid, running in self._running.items() if pid != owner and running.poll() is None)
+
+    def has_said(self, pid: int, words: str) -> bool:
+        """Whether that is in the process's log."""
+        return words in self._logs[pid].read_text()
 
     async def kill(self, pid: int) -> None:
         self._running[pid].kill()
@@ -211,6 +217,40 @@ class TestTwo:
         await mina.sees("✅ Done", after=again)
         assert await documents(mina) == 2
         assert await mina.breaches() == []
+
+    @pytest.mark.usefixtures("shelf")
+    async def test_killed_behind_a_tap_the_other_does_not_take_it_back(
+        self, mina: Person, telegram: StandIn, bots: Bots
+    ) -> None:
+        await mina.sends("/search harbour")
+        await mina.presses("Harbour Lights")
+        await mina.presses("Chapters")
+        picker = await mina.sees("Pick chapters")
+        first, second = bots.pids
+        bots.reach(first)
+        await mina.orders_fault(method="editMessageText", late=30)
+        await mina.presses("^1$", on=picker)
+        await soon(lambda: telegram.faults.used("editMessageText"), "the tap's edit")
+        bots.reach(second)
+        await bots.kill(first)
+        await mina.sees("Picked 1: 1")
+
+    async def test_a_handler_that_wakes_up_late_says_nothing_more(self, mina: Person, shelf: Shelf, bots: Bots) -> None:
+        let_go = threading.Event()
+        found = {"results": [{"id": "7/harbour-lights", "title": "Harbour Lights"}]}
+        shelf.server.on(SEARCH, Reply(wait_for=let_go), as_json(found))
+        asleep, awake = bots.pids
+        bots.reach(asleep)
+        await mina.sends("/search harbour")
+        await soon(lambda: shelf.server.count(SEARCH), "the search")
+        os.kill(asleep, signal.SIGSTOP)
+        bots.reach(awake)
+        await mina.sees_button("Harbour Lights")
+        os.kill(asleep, signal.SIGCONT)
+        let_go.set()
+        await soon(lambda: bots.has_said(asleep, "who has the update in hand now goes on"), "it knows")
+        said = [m.get("text", "") for m in await mina.messages()]
+        assert [text.endswith("…") for text in said if "🔎" in text] == [True, False]
 
     async def test_what_the_dead_one_had_in_hand_the_other_handles(
         self, mina: Person, shelf: Shelf, bots: Bots

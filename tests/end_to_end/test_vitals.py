@@ -19,6 +19,7 @@ from tests.conftest import StartWorker, on_database, process, running_bot
 from tests.end_to_end.test_main_job import job_folders
 from tests.end_to_end.test_web_api import asked, ended
 from tests.person import Person, soon
+from tests.s3_server import S3Server
 
 
 async def health_of(api: httpx.AsyncClient) -> tuple[int, dict[str, object]]:
@@ -95,6 +96,23 @@ async def test_without_redis_it_says_so_at_once(
             assert (await api.get("/metrics")).status_code == HTTPStatus.OK
             os.kill(server.pid, signal.SIGCONT)
             await sick(api, "No worker")
+
+
+async def test_without_its_bucket_it_says_so(
+    bot_settings: BotSettings, s3: S3Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("bot.vitals.STORAGE_SECONDS", 0.0)
+    settings = s3.used_by(on_database(bot_settings, 2), "vitals")
+    async with running_bot(settings) as address, httpx.AsyncClient(base_url=address, timeout=20) as api:
+        told = await sick(api, "No worker")
+        assert "The bucket" not in str(told["message"])
+        s3.stop()
+        try:
+            assert (await sick(api, "The bucket of STORAGE_URL does not answer"))["redis"] is True
+        finally:
+            s3.start()
+        while "The bucket" in str((await health_of(api))[1]["message"]):
+            pass
 
 
 @pytest.mark.usefixtures("worker")

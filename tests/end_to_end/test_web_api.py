@@ -3,6 +3,7 @@
 import asyncio
 import errno
 import io
+import json
 import logging
 import os
 import re
@@ -13,6 +14,7 @@ import zipfile
 from asyncio.subprocess import DEVNULL, PIPE
 from collections.abc import AsyncIterator
 from contextlib import ExitStack, asynccontextmanager, suppress
+from functools import partial
 from http import HTTPStatus
 from pathlib import Path
 from typing import Any
@@ -24,6 +26,7 @@ from celery.result import AsyncResult
 from openapi_pydantic import OpenAPI
 from pydantic import SecretStr
 
+from bot.delivery.pickup import OTHERS_SECONDS
 from bot.memory.fetches import Fetches
 from bot.memory.watchers import Holder, Watchers
 from bot.settings import BotSettings
@@ -191,6 +194,33 @@ class TestDownloads:
             _, _, body = (await slow.read()).partition(b"\r\n\r\n")
         assert len(body) == size
         await soon(lambda: job_folders(settings) == [], "the last one who fetched is done")
+
+    async def test_who_asked_for_the_same_fetches_it_as_well(
+        self, api: httpx.AsyncClient, settings: BotSettings
+    ) -> None:
+        task_id = await asked(api, "lantern-1")
+        assert await asked(api, "lantern-1") == task_id
+        size = (await ended(api, task_id))["files"][0]["size"]
+        path = f"/api/download/file/{task_id}"
+        assert len((await api.get(path)).content) == size
+        for part in (f"bytes={size // 2}-", "bytes=0-"):
+            assert job_folders(settings) == [task_id]
+            assert (await ended(api, task_id))["status"] == "ready"
+            assert (await api.get(path, headers={"Range": part})).status_code == HTTPStatus.PARTIAL_CONTENT
+        await soon(lambda: job_folders(settings) == [], "both have it")
+
+    async def test_who_never_comes_for_the_same_is_waited_for_a_while(
+        self, api: httpx.AsyncClient, settings: BotSettings
+    ) -> None:
+        task_id = await asked(api, "lantern-1")
+        await asked(api, "lantern-1")
+        await ended(api, task_id)
+        await api.get(f"/api/download/file/{task_id}")
+        async with open_redis(settings.redis_url) as redis:
+            for_an_hour = partial(Watchers(redis).held_until, time.time() + OTHERS_SECONDS + 60)
+            await soon(for_an_hour, "it is not kept for a day any more")
+            assert await for_an_hour() == [(task_id, Holder.API)]
+        assert job_folders(settings) == [task_id]
 
     async def test_an_answer_that_can_not_go_on_breaks_off_and_counts_for_nothing(
         self, api: httpx.AsyncClient, settings: BotSettings
@@ -395,7 +425,8 @@ class TestTheDoor:
             assert problem(answer)[0] == HTTPStatus.UNAUTHORIZED
         forwarded = {**right, "X-Forwarded-For": "203.0.113.7", "Host": "comics.example.org"}
         assert (await guarded.get("/api/sources", headers=forwarded)).status_code == HTTPStatus.OK
-        assert (await guarded.get("/api/openapi.json")).status_code == HTTPStatus.OK
+        for path in ("/api/openapi.json", "/api/docs", "/api/health"):
+            assert (await guarded.get(path, headers={"Host": "comics.example.org"})).status_code != 401
 
     async def test_who_asks_too_often_is_told_when_to_come_back(self, guarded: httpx.AsyncClient) -> None:
         right = {"Authorization": f"Bearer {TOKEN}"}
@@ -417,8 +448,11 @@ class TestTheDoor:
             {"Origin": "null"},
             {"Origin": "http://["},
         ):
-            with subtests.test(headers=headers):
-                assert problem(await api.get("/api/sources", headers=headers)) == (401, "not_local")
+            for path in ("/api/sources", "/api/health", "/api/openapi.json", "/api/docs", "/metrics"):
+                with subtests.test(headers=headers, path=path):
+                    assert problem(await api.get(path, headers=headers)) == (401, "not_local")
+        stranger = {"Host": "comics.example.org"}
+        assert problem(await api.get("/files/" + "x" * 32, headers=stranger)) == (404, "link_expired")
 
 
 def form_of(*headers: str, name: str = "ids", value: str = "x") -> bytes:
@@ -476,6 +510,21 @@ PATHS = [
 ]
 
 
+NO_HTTP = [
+    b"nonsense\r\n\r\n",
+    b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03\r\n\r\n",
+    b"GET /" + b"x" * 10_000 + b" HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n",
+    b"GET /api/health HTTP/1.1\r\nHost: 127.0.0.1\r\nX: " + b"x" * 10_000 + b"\r\n\r\n",
+    b"GET /api/health HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Length: many\r\n\r\n",
+    b"GET /api/health HTTP/1.1\r\nHost: 127.0.0.1\r\nExpect: miracles\r\n\r\n",
+    b"GET /nothing HTTP/1.1\r\nHost: 127.0.0.1\r\nExpect: miracles\r\n\r\n",
+]
+
+
+def _length(headers: list[str]) -> str:
+    return next(one.partition(": ")[2] for one in headers if one.lower().startswith("content-length"))
+
+
 class TestBadInput:
     async def test_each_body_gets_a_sentence(self, api: httpx.AsyncClient, subtests: pytest.Subtests) -> None:
         for body, content_type, expected in BODIES:
@@ -514,6 +563,19 @@ class TestBadInput:
         for method, path, expected in PATHS:
             with subtests.test(method=method, path=path[:60]):
                 assert problem(await api.request(method, path)) == expected
+
+    async def test_what_is_no_http_gets_a_sentence(self, api: httpx.AsyncClient, subtests: pytest.Subtests) -> None:
+        for head in NO_HTTP:
+            with subtests.test(head=head[:40]):
+                reader, writer = await asyncio.open_connection(api.base_url.host, api.base_url.port)
+                writer.write(head)
+                status, *headers = (await reader.readuntil(b"\r\n\r\n")).decode().splitlines()
+                told = json.loads(await reader.read(int(_length(headers))))
+                writer.close()
+                assert (status.partition(" ")[2], told["error"]) == ("400 Bad Request", "bad_request")
+                assert "Content-Type: application/json; charset=utf-8" in headers
+                assert "X-Content-Type-Options: nosniff" in headers
+                assert told["message"].endswith(".")
 
     async def test_a_body_that_never_ends_is_not_waited_for(
         self, api: httpx.AsyncClient, monkeypatch: pytest.MonkeyPatch

@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import re
 import time
 from collections.abc import AsyncIterator
 from functools import partial
@@ -10,13 +11,16 @@ from typing import Any
 
 import httpx
 import pytest
+from aiogram.types import Update
 from pydantic import SecretStr
 from redis import Redis
+from redis.asyncio import Redis as AsyncRedis
 
 from bot.callbacks import ShowResults
 from bot.local.redis_server import is_live
 from bot.local.telegram import StandIn
-from bot.memory.updates import INBOX
+from bot.memory.processes import Processes
+from bot.memory.updates import INBOX, MOST_TRIES, Updates
 from bot.settings import BotSettings
 from tasks.settings import SettingsError
 from tests.conftest import process, running_bot
@@ -24,6 +28,7 @@ from tests.end_to_end.proxy import Proxy
 from tests.person import MINA, Person, soon
 
 SECRET = "a-secret-of-the-tests"  # noqa: S105
+MINA_HERSELF = {"id": MINA, "is_bot": False, "first_name": "Mina"}
 HEADER = "X-Telegram-Bot-Api-Secret-Token"
 
 
@@ -49,8 +54,7 @@ async def webhook(bot_settings: BotSettings, proxy: Proxy) -> AsyncIterator[http
 
 
 def update(number: int, text: str = "/help") -> dict[str, Any]:
-    person = {"id": MINA, "is_bot": False, "first_name": "Mina"}
-    message = {"message_id": 1, "date": int(time.time()), "chat": {"id": MINA, "type": "private"}, "from": person}
+    message = {"message_id": 1, "date": int(time.time()), "chat": {"id": MINA, "type": "private"}, "from": MINA_HERSELF}
     return {"update_id": number, "message": {**message, "text": text}}
 
 
@@ -133,6 +137,32 @@ async def test_a_press_that_is_refused_is_handled(mina: Person, bot_settings: Bo
     assert "expired" in answer["text"]
     with Redis(unix_socket_path=str(bot_settings.redis_socket)) as redis:
         await soon(lambda: not redis.exists(INBOX), "nothing is left to be handled again")
+
+
+async def test_what_bots_died_over_is_told(
+    bot_settings: BotSettings, mina: Person, redis: AsyncRedis, caplog: pytest.LogCaptureFixture
+) -> None:
+    async with running_bot(bot_settings):
+        sent = await mina.sends("/help")
+        helped = await mina.sees("I download manga", after=sent)
+    press = {"id": "1", "from": MINA_HERSELF, "chat_instance": "1", "message": helped, "data": "cj:x"}
+    left = [Update.model_validate(one) for one in (update(7, "/jobs"), {"update_id": 8, "callback_query": press})]
+    processes, updates = Processes(redis), Updates(redis)
+    await processes.enter("dead")
+    await updates.receive("dead", left)
+    for _ in range(MOST_TRIES):
+        assert await updates.begin_anew("dead", ()) == left
+    await processes.leave("dead")
+    async with running_bot(bot_settings):
+        await soon(lambda: _is_empty(redis), "they are not begun any more")
+        told = [m["text"] for m in await mina.messages() if m["message_id"] > helped["message_id"]]
+    assert [text[:20] for text in told] == ["Something went wrong"] * 2
+    numbers = {re.search("[0-9a-f]{6}$", text)[0] for text in told}  # type: ignore[index]
+    assert numbers == set(re.findall(r"the update failed \((\w+)\)", caplog.text))
+
+
+async def _is_empty(redis: AsyncRedis) -> bool:
+    return not await redis.exists(INBOX)
 
 
 async def test_the_webhook_outlives_the_bot_until_one_asks_by_itself(

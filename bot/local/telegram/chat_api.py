@@ -2,7 +2,7 @@
 
 import uuid
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 from urllib.parse import quote
 
 from aiogram.types import CallbackQuery, Chat, Document, InlineQuery, Message, MessageEntity, User
@@ -76,6 +76,13 @@ class Leaving(BaseModel):
     gone: bool = True
 
 
+class Upgrading(BaseModel):
+    """A person makes a supergroup of the small group, and Telegram tells the bot so in these ways."""
+
+    person: int
+    told: list[Literal["left", "moved"]]
+
+
 class Rules(BaseModel):
     """How strict the stand-in is; None = as it was."""
 
@@ -101,6 +108,7 @@ class ChatApi:
         app.router.add_post("/chat/send", self._send)
         app.router.add_post("/chat/attach", self._attach)
         app.router.add_post("/chat/leave", self._leave)
+        app.router.add_post("/chat/upgrade", self._upgrade)
         app.router.add_post("/chat/press", self._press)
         app.router.add_post("/chat/inline", self._inline)
         app.router.add_post("/chat/choose", self._choose)
@@ -205,6 +213,11 @@ class ChatApi:
         leaving = Leaving.model_validate(await request.json())
         person, chat = self._who_and_where(leaving.person, leaving.chat)
         self._world.leave(person, chat, gone=leaving.gone)
+        return web.json_response({})
+
+    async def _upgrade(self, request: web.Request) -> web.StreamResponse:
+        upgrading = Upgrading.model_validate(await request.json())
+        self._world.upgrade(self._world.person(upgrading.person, None), upgrading.told)
         return web.json_response({})
 
     async def _press(self, request: web.Request) -> web.StreamResponse:

@@ -5,15 +5,16 @@ import asyncio
 import json
 import time
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from aiogram.types import (
     CallbackQuery,
     Chat,
     ChatMemberBanned,
+    ChatMemberLeft,
     ChatMemberMember,
     ChatMemberUpdated,
     InlineQuery,
@@ -24,6 +25,7 @@ from aiogram.types import (
 
 from bot.local.telegram.errors import bad_request
 
+AnyMember = ChatMemberMember | ChatMemberLeft | ChatMemberBanned
 BOT = User(id=1000001, is_bot=True, first_name="Manhwa Downloader", username="manhwa_local_bot")
 PEOPLE = (
     User(id=101, is_bot=False, first_name="Mina", last_name="Park", username="mina", language_code="en"),
@@ -154,7 +156,18 @@ class World:
             ChatMemberMember(user=BOT),
             ChatMemberBanned(user=BOT, until_date=datetime.fromtimestamp(0, UTC)),
         )
-        before, after = (member, banned) if gone else (banned, member)
+        self._tell_membership(person, chat, *((member, banned) if gone else (banned, member)))
+
+    def upgrade(self, person: User, told: Iterable[Literal["left", "moved"]]) -> None:
+        """The person makes a supergroup of the small group. Telegram tells it in several ways, one after the other."""
+        self.upgraded = True
+        for what in told:
+            if what == "left":
+                self._tell_membership(person, SMALL_GROUP, ChatMemberMember(user=BOT), ChatMemberLeft(user=BOT))
+            else:
+                self.tell_bot(message=self.new_message(SMALL_GROUP.id, person, migrate_to_chat_id=GROUP.id))
+
+    def _tell_membership(self, person: User, chat: Chat, before: AnyMember, after: AnyMember) -> None:
         now = datetime.now(UTC).replace(microsecond=0)
         self.tell_bot(
             my_chat_member=ChatMemberUpdated(

@@ -5,6 +5,7 @@ from redis.asyncio import Redis
 
 from bot.memory import follows as module
 from bot.memory.follows import Follow, Follows, TooManyFollows, Way
+from bot.memory.once import UPDATE_KEY, handling
 from tasks.models import ArchiveFormat, Chapter, Manga
 from tasks.titles.store import TitleStore
 
@@ -84,3 +85,13 @@ async def test_a_chat_that_is_forgotten_follows_nothing(follows: Follows, titles
     assert await follows.of(CHAT) == []
     assert [key async for key in redis.scan_iter("manhwa:bot:follow*")] == []
     assert [key async for key in redis.scan_iter("manhwa:title:*")] == []
+
+
+async def test_what_depends_on_how_it_was_is_changed_once_for_an_update(follows: Follows, redis: Redis) -> None:
+    await follows.add(follow(), [ONE])
+    await redis.set(f"{UPDATE_KEY}1", "1")
+    handling.set("1")
+    for way in (Way.NOTICE, Way.FILE):
+        changed = await follows.change_once(CHAT, MANGA.key, way=way)
+        assert changed
+        assert changed.way is Way.NOTICE

@@ -1,9 +1,13 @@
 """Several processes of the bot and their chats, on a real Redis."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable, Coroutine
+from functools import partial
+from typing import Any
 
 import pytest
+from redis.asyncio import Redis
 
+from bot.memory.boards import Board, BoardMemory
 from bot.memory.processes import Processes, TakenForDead, acting_as
 from bot.memory.watchers import Watchers
 from bot.settings import BotSettings
@@ -68,3 +72,29 @@ async def test_who_lost_a_chat_notes_nothing_of_it(processes: Processes, setting
         found = await watchers.get(MINA.key)
         assert found
         assert (found.sent, found.handed_over) == (1, False)
+
+
+async def test_who_lost_a_chat_leaves_its_board_alone(processes: Processes, redis: Redis) -> None:
+    memory, place = BoardMemory(redis), (-100, 2)
+    await processes.take("one", [-100])
+    acting_as.set("one")
+    await memory.begin(place, "en")
+    await memory.note(place, 7, "something")
+    await processes.leave("one")
+    await processes.take("two", [-100])
+    changes: list[Callable[[], Coroutine[Any, Any, None]]] = [
+        partial(memory.begin, (-100, None), "en"),
+        partial(memory.note, place, 8, "another"),
+        partial(memory.lose_message, place),
+        partial(memory.forget, place),
+    ]
+    for change in changes:
+        with pytest.raises(TakenForDead):
+            await change()
+    assert await memory.all() == [place]
+    assert await memory.get(place) == Board(message_id=7, shown="something")
+    acting_as.set("two")
+    await memory.lose_message(place)
+    assert await memory.get(place) == Board()
+    await memory.forget(place)
+    assert (await memory.all(), await memory.has(place)) == ([], False)

@@ -6,7 +6,7 @@ import pytest
 from aiogram.types import CallbackQuery, Chat, Message, Update, User
 
 from bot.memory.processes import Processes, TakenForDead
-from bot.memory.updates import MOST_TRIES, Updates
+from bot.memory.updates import MOST_TELLS, MOST_TRIES, Updates
 from bot.settings import BotSettings
 from tasks.resources import open_redis
 
@@ -38,8 +38,8 @@ async def test_what_was_left_is_begun_anew_as_it_came(updates: Updates) -> None:
     pressed = CallbackQuery(id="1", from_user=MINA, chat_instance="1", message=SAID, data="cj:x")
     came = [update(9), update(10, callback_query=pressed), update(11)]
     assert await updates.receive("one", came) == {9, 10, 11}
-    await updates.done(9)
-    assert [await updates.has_in_hand("one", number) for number in (9, 10, 11, 12)] == [False, True, True, False]
+    await updates.done("one", 9)
+    assert [await updates.tries("one", number) for number in (9, 10, 11, 12)] == [None, 0, 0, None]
     assert await updates.begin_anew("one", ()) == came[1:]
     assert await updates.begin_anew("one", {10}) == came[2:]
 
@@ -55,9 +55,9 @@ async def test_an_update_that_says_only_part_of_its_link_preview_is_written_down
 
 async def test_what_comes_a_second_time_is_not_opened_again(updates: Updates) -> None:
     assert await updates.receive("one", [update(9), update(9)]) == {9}
-    await updates.done(9)
+    await updates.done("one", 9)
     assert await updates.receive("one", [update(9)]) == set()
-    assert not await updates.has_in_hand("one", 9)
+    assert await updates.tries("one", 9) is None
     assert await updates.receive("one", []) == set()
 
 
@@ -66,11 +66,11 @@ async def test_what_a_process_has_in_hand_no_other_touches_until_it_dies(
 ) -> None:
     await updates.receive("one", [update(9)])
     assert await updates.receive("two", [update(9)]) == set()
-    assert not await updates.has_in_hand("two", 9)
+    assert await updates.tries("two", 9) is None
     assert await updates.begin_anew("two", ()) == []
     await processes.leave("one")
     assert await updates.begin_anew("two", ()) == [update(9)]
-    assert (await updates.has_in_hand("one", 9), await updates.has_in_hand("two", 9)) == (False, True)
+    assert (await updates.tries("one", 9), await updates.tries("two", 9)) == (None, 1)
 
 
 async def test_who_was_taken_for_dead_takes_nothing_in(updates: Updates, processes: Processes) -> None:
@@ -87,9 +87,23 @@ async def test_who_was_taken_for_dead_begins_nothing_anew(updates: Updates, proc
     assert await updates.begin_anew("two", ()) == [update(9)]
 
 
-async def test_what_bots_die_over_is_left_alone_in_the_end(updates: Updates) -> None:
+async def test_what_bots_die_over_is_dropped_in_the_end(updates: Updates, caplog: pytest.LogCaptureFixture) -> None:
     await updates.receive("one", [update(9)])
-    for _ in range(MOST_TRIES):
+    for number in range(MOST_TRIES + MOST_TELLS):
         assert await updates.begin_anew("one", ()) == [update(9)]
+        assert await updates.tries("one", 9) == number + 1
     assert await updates.begin_anew("one", ()) == []
-    assert not await updates.has_in_hand("one", 9)
+    assert caplog.messages == ["update 9 is dropped: it was begun too often"]
+    assert await updates.tries("one", 9) is None
+
+
+async def test_who_was_taken_for_dead_ends_nothing(updates: Updates, processes: Processes) -> None:
+    await updates.receive("one", [update(9)])
+    await processes.leave("one")
+    with pytest.raises(TakenForDead):
+        await updates.done("one", 9)
+    assert await updates.begin_anew("two", ()) == [update(9)]
+    with pytest.raises(TakenForDead):
+        await updates.done("one", 9)
+    await updates.done("two", 9)
+    assert await updates.tries("two", 9) is None

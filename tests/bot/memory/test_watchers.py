@@ -3,8 +3,10 @@
 from collections.abc import AsyncIterator
 
 import pytest
+from redis.asyncio import Redis
 
 from bot.memory.fetches import Fetches
+from bot.memory.once import UPDATE_KEY, handling
 from bot.memory.watchers import Holder, Released, Watcher, Watchers
 from bot.settings import BotSettings
 from tasks.resources import open_redis
@@ -49,6 +51,19 @@ async def test_the_last_one_who_goes_releases_the_job(watchers: Watchers) -> Non
     assert (await watchers.all_keys(), await watchers.of_user(102)) == (set(), [])
     await watchers.forget(GROUP.job_id)
     assert await watchers.released() == set()
+
+
+async def test_one_update_cancels_one_however_often_it_is_handled(watchers: Watchers, redis: Redis) -> None:
+    newest, other = MINA, MINA.model_copy(update={"job_id": "f" * 16})
+    await watchers.add(other)
+    await watchers.add(newest)
+    await redis.set(f"{UPDATE_KEY}1", "1")
+    handling.set("1")
+    assert not await watchers.leave(GROUP, 102, "Junho", once=True)
+    assert await watchers.leave(newest, 101, "Mina", once=True)
+    assert await watchers.of_user(101) == [other]
+    assert await watchers.leave(other, 101, "Mina", once=True)
+    assert await watchers.of_user(101) == [other]
 
 
 async def test_one_that_is_gone_stays_gone(watchers: Watchers) -> None:
