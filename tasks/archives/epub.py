@@ -9,7 +9,7 @@ from xml.sax.saxutils import escape
 from PIL import Image
 
 from tasks.archives.parts import PageFile
-from tasks.archives.zip import MANIFEST, Archive, Checkpoint, entry, manifest, validate, write_page
+from tasks.archives.zip import MANIFEST, Archive, Checkpoint, entry, manifest, told, validate, write_page
 
 TYPES = {".jpg": "image/jpeg", ".png": "image/png", ".gif": "image/gif"}
 """Types every reader of EPUB 3 shows; WebP came with 3.3."""
@@ -91,7 +91,7 @@ def write_epub(archive: Archive, unfinished: Path, file: Path, checkpoint: Check
         _write_text(target, "nav.xhtml", _nav(archive, starts))
         _write_text(target, "content.opf", _package(archive, leaves))
         _write_text(target, MANIFEST, manifest(archive, chapters))
-    validate(unfinished, target.infolist())
+    validate(unfinished, [told(entry) for entry in target.infolist()])
     unfinished.rename(file)
 
 

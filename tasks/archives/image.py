@@ -4,8 +4,8 @@ import os
 from pathlib import Path
 from typing import BinaryIO
 
-# Those that a page may have besides the usual ones: asked for a type it has not met, Pillow would bring in all there are.
-from PIL import AvifImagePlugin, Image, UnidentifiedImageError, WebPImagePlugin  # noqa: F401 - see TYPES
+# What is not imported is not met: asked for a type it has not met, Pillow would bring in all there are.
+from PIL import Image, UnidentifiedImageError, WebPImagePlugin  # noqa: F401 - see TYPES
 
 from tasks.errors import PageBroken, PageTooLarge
 
@@ -23,9 +23,10 @@ MAX_PIXELS = 80_000_000
 """A strip of 800 by 100 000 fits; a decompression bomb is refused by its header, before it is decoded."""
 
 
-TYPES = tuple(kind for kind in SUFFIXES if kind != "MPO")
-"""A JPEG of several pictures is opened as one. Those that Pillow does not bring by itself are imported above: asked for a type
-it has not met, it would bring in all there are."""
+TYPES = tuple(kind for kind in SUFFIXES if kind not in {"MPO", "AVIF"})
+"""A JPEG of several pictures is opened as one; what AVIF needs is brought in for the first one."""
+AVIF_BOX = b"ftyp"
+"""Of an AVIF, the bytes from the fifth on."""
 ENDINGS = {"JPEG": b"\xff\xd9", "MPO": b"\xff\xd9", "PNG": b"IEND\xaeB`\x82"}
 """With these the last byte of a whole picture is told; what has more behind it is decoded."""
 
@@ -40,7 +41,7 @@ def check_image(picture: Path | BinaryIO) -> str:
         with picture.open("rb") as file:
             return check_image(file)
     try:
-        with Image.open(picture, formats=TYPES) as image:
+        with Image.open(picture, formats=_types(picture)) as image:
             if image.width * image.height > MAX_PIXELS:
                 raise PageTooLarge(f"{image.width} x {image.height} pixels")
             kind = str(image.format)
@@ -53,6 +54,18 @@ def check_image(picture: Path | BinaryIO) -> str:
         raise PageTooLarge(str(error)) from error
     except (UnidentifiedImageError, OSError, ValueError, SyntaxError, EOFError) as error:
         raise PageBroken(str(error)) from error
+
+
+def _types(file: BinaryIO) -> tuple[str, ...]:
+    """What the file may be."""
+    here = file.tell()
+    head = file.read(8)
+    file.seek(here)
+    if not head.endswith(AVIF_BOX):
+        return TYPES
+    from PIL import AvifImagePlugin  # noqa: F401, PLC0415 - a megabyte and a half of a worker's memory
+
+    return ("AVIF",)
 
 
 def _is_whole(image: Image.Image, kind: str, file: BinaryIO) -> bool:

@@ -21,6 +21,8 @@ MANIFEST = "manifest.json"
 COMIC_INFO = "ComicInfo.xml"
 Checkpoint = Callable[[], None]
 """Called at least once for each mebibyte; what it raises ends the writing."""
+Told = tuple[str, int, int]
+"""Name, size and checksum of an entry."""
 EPOCH = (1980, 1, 1, 0, 0, 0)
 """The oldest time a ZIP can tell: every entry has it, so that the time of packing leaves no trace."""
 
@@ -65,14 +67,17 @@ class GrowingZip:
         self._chapters.clear()  # it is large where there are many pages
         if archive.request.format is ArchiveFormat.CBZ:
             self._target.writestr(entry(COMIC_INFO), comic_info(archive.request, archive.part))
-        written = self._target.infolist()
         self._target.close()
         self._file.close()
+        written = [told(entry) for entry in self._target.infolist()]
+        del self._target  # its entries, which are read once more now, take a kilobyte each
         validate(self._unfinished, written)
         self._unfinished.rename(file)
 
     def abandon(self) -> None:
         """Leave it as it is."""
+        if self._file.closed:
+            return
         self._target.fp = None  # or it would write the contents of a file that nobody wants
         with suppress(OSError):
             self._file.close()
@@ -118,17 +123,18 @@ def file_entries(chapter: ChapterPages) -> dict[str, Any]:
     return chapter.told([{"number": page.number, "size": page.size, "sha256": page.sha256} for page in chapter.pages])
 
 
-def validate(path: Path, written: Sequence[zipfile.ZipInfo]) -> None:
+def validate(path: Path, written: Sequence[Told]) -> None:
     """See the archive to the disk, and that its contents list what was written. Raises `OSError`."""
     with path.open("rb") as file:
         os.fsync(file.fileno())
         try:
-            found = zipfile.ZipFile(file).infolist()
+            found = [told(entry) for entry in zipfile.ZipFile(file).infolist()]
         except zipfile.BadZipFile as error:
             raise OSError(f"{path.name} can't be read back") from error
-    if len(found) != len(written) or any(_told(one) != _told(other) for one, other in zip(found, written, strict=True)):
+    if found != written:
         raise OSError(f"{path.name} does not hold what was written")
 
 
-def _told(entry: zipfile.ZipInfo) -> tuple[str, int, int]:
+def told(entry: zipfile.ZipInfo) -> Told:
+    """What contents say of that entry."""
     return entry.filename, entry.file_size, entry.CRC

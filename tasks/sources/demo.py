@@ -7,7 +7,6 @@ from decimal import Decimal
 
 from tasks.errors import NoPages, NotFound, PageGone
 from tasks.models import NO_FILTERS, Chapter, Filters, Listing, Manga, MangaDetails, Page, Quality, Rating, SearchPage
-from tasks.sources.demo_pages import draw
 from tasks.sources.demo_stories import STORIES, Story, StoryChapter
 
 CHUNK = 64 * 1024
@@ -57,6 +56,8 @@ class Demo:
         return tuple(Page(address=f"{SCHEME}{story.id}/{place}/{n}") for n in range(1, story.pages + 1))
 
     async def read(self, page: Page) -> AsyncGenerator[bytes, None]:
+        from tasks.sources.demo_pages import draw  # noqa: PLC0415 - a megabyte and a half of a worker's memory
+
         story, place, number = self._find_page(page.address)
         picture = await asyncio.to_thread(draw, story, place, number)
         for start in range(0, len(picture), CHUNK):
