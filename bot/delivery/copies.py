@@ -5,6 +5,7 @@ from aiogram.exceptions import TelegramAPIError, TelegramNetworkError
 from aiogram.types import InlineKeyboardMarkup
 
 from bot import keyboards
+from bot.delivery.outgoing import noting
 from bot.delivery.status_message import caption
 from bot.destination import Destination
 from bot.memory.history import History
@@ -13,7 +14,7 @@ from tasks.models import DownloadRequest
 
 
 class SentJustNow(Exception):
-    """The answer to that message was sent a moment ago, or a bot was killed over it: it is not sent once more."""
+    """The answer to that message went out a while ago, and may have arrived: it is not sent once more."""
 
 
 async def share_buttons(bot: Bot, shared: Shared, request_key: str, number: int) -> InlineKeyboardMarkup:
@@ -38,18 +39,37 @@ class Copies:
         files = await self._shared.whole(request.key)
         if not files:
             return False
-        if not await self._shared.may_send_again(request.key, to):
-            raise SentJustNow
         try:
-            for file in files:
-                await self._send(request.key, file, to)
+            sent = [await self._send_once(request.key, file, to) for file in files]
         except TelegramNetworkError:
             raise
         except TelegramAPIError:
             # Telegram does not know the file any more, or wants none here: a job takes care of either.
             await self._shared.forget(request.key)
             return False
+        if not any(sent):
+            raise SentJustNow
         await self._history.add(request, user_id, to.chat_id)
+        return True
+
+    async def _send_once(self, request_key: str, file: SentFile, to: Destination) -> bool:
+        """Send it unless it was; whether it was not."""
+        is_going = False
+
+        async def note() -> None:
+            nonlocal is_going
+            if not is_going and not await self._shared.may_send_again(request_key, file.number, to):
+                raise SentJustNow
+            is_going = True
+
+        if await self._shared.went_again(request_key, file.number, to):
+            return False
+        try:
+            # Not before its turn in the chat, which may be a while from now: a bot that ends meanwhile has sent nothing.
+            with noting(note):
+                await self._send(request_key, file, to)
+        except SentJustNow:
+            return False
         return True
 
     async def _send(self, request_key: str, file: SentFile, to: Destination) -> None:

@@ -5,7 +5,7 @@ The words are opaque and expire; no id of a person is in them or behind them.
 Keys
     manhwa:bot:files:<request key>   hash: number of the file -> JSON of a `SentFile`; `total`; `whole` if nothing is missing
     manhwa:bot:file:<token>          `<request key>:<number>`: the file that a `Share` button or a link means
-    manhwa:bot:again:<chat>:<msg>:<request key>   there for a while: that request got its files from Telegram's copy
+    manhwa:bot:again:<chat>:<msg>:<request key>:<number>   there for a while: Telegram's copy of that file went there
     manhwa:bot:title:<token>         JSON of a `Manga`: the title that a link means
     manhwa:bot:selection:<token>     JSON of a `Selection`: the chapters that a link means
     manhwa:bot:errand:<token>        JSON of an `Errand`: a title that is picked from in private, for a group
@@ -76,10 +76,16 @@ class Shared:
         await self._redis.set(f"{KEY}:file:{token}", f"{request_key}:{number}", ex=KEEP_SECONDS)
         return token
 
-    async def may_send_again(self, request_key: str, to: Destination) -> bool:
-        """Whether the answer to that message may be sent from Telegram's copy: once in `AGAIN_SECONDS`."""
-        key = f"{KEY}:again:{to.chat_id}:{to.asked_in}:{request_key}"
-        return bool(await self._redis.set(key, "1", nx=True, ex=AGAIN_SECONDS))
+    async def may_send_again(self, request_key: str, number: int, to: Destination) -> bool:
+        """Whether Telegram's copy of the request's file of that number may go out now as an answer to that message.
+
+        From then on it may not for `AGAIN_SECONDS`.
+        """
+        return bool(await self._redis.set(_again(request_key, number, to), "1", nx=True, ex=AGAIN_SECONDS))
+
+    async def went_again(self, request_key: str, number: int, to: Destination) -> bool:
+        """Whether it went out a while ago."""
+        return bool(await self._redis.exists(_again(request_key, number, to)))
 
     async def note(self, job: Job, number: int, file: SentFile) -> None:
         """Telegram has the job's file of that number."""
@@ -156,3 +162,7 @@ class Shared:
         """The title behind the word, as it was when it was remembered."""
         found = cast("str | None", await self._redis.get(f"{KEY}:title:{token}"))
         return remembered(MANGA, found)
+
+
+def _again(request_key: str, number: int, to: Destination) -> str:
+    return f"{KEY}:again:{to.chat_id}:{to.asked_in}:{request_key}:{number}"

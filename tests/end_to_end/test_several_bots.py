@@ -18,6 +18,7 @@ from bot.local.telegram import StandIn
 from bot.local.telegram.faults import Fault
 from bot.memory.follows import Way
 from bot.memory.processes import CHATS
+from bot.pacing import Pacing
 from bot.settings import BotSettings
 from tasks.models import Chapter
 from tasks.resources import open_redis
@@ -27,7 +28,7 @@ from tests.end_to_end.proxy import Proxy
 from tests.end_to_end.shelf import SEARCH, Shelf, make_large
 from tests.end_to_end.test_bad_days import folders
 from tests.end_to_end.test_news_for_many import HARBOUR, crowd, documents_of
-from tests.person import GROUP, MINA, Person, soon
+from tests.person import GROUP, JUNHO, MINA, Person, soon
 from tests.web_server import Reply, as_json
 
 SECRET = "a-secret-of-the-tests"  # noqa: S105
@@ -121,6 +122,15 @@ async def bots(
 
 async def documents(person: Person) -> int:
     return len([m for m in await person.messages() if "document" in m])
+
+
+async def _shareable(redis: Redis) -> int:
+    """How many files are known by words, which each gets just before it is sent."""
+    return len([key async for key in redis.scan_iter("manhwa:bot:file:*")])
+
+
+async def _has_more_shareable(redis: Redis, known: int) -> bool:
+    return await _shareable(redis) > known
 
 
 @pytest.mark.usefixtures("consumet_worker")
@@ -217,6 +227,24 @@ class TestTwo:
         await mina.sees("✅ Done", after=again)
         assert await documents(mina) == 2
         assert await mina.breaches() == []
+
+    async def test_killed_before_a_copy_had_its_turn_the_other_sends_it(
+        self, mina: Person, junho: Person, shelf: Shelf, bots: Bots, telegram: StandIn
+    ) -> None:
+        await mina.sends(shelf.command(1))
+        file = await mina.receives_document()
+        await mina.sees("✅ Done")
+        pacing, known = Pacing(bots.redis), await _shareable(bots.redis)
+        await pacing.shut(JUNHO, 60)
+        first, second = bots.pids
+        bots.reach(first)
+        await junho.sends(shelf.command(1))
+        await soon(lambda: _has_more_shareable(bots.redis, known), "the copy waits for its turn")
+        bots.reach(second)
+        await bots.kill(first)
+        await pacing.shut(JUNHO, 0)
+        assert (await junho.receives_document())["document"]["file_id"] == file["document"]["file_id"]
+        assert (await documents(junho), telegram.files.uploads) == (1, 1)
 
     @pytest.mark.usefixtures("shelf")
     async def test_killed_behind_a_tap_the_other_does_not_take_it_back(
