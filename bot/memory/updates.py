@@ -12,6 +12,7 @@ Keys
 
 import logging
 from collections.abc import Iterable
+from contextlib import suppress
 from typing import cast
 
 from aiogram.types import Update
@@ -117,7 +118,8 @@ class Updates:
                 found.append(update)
             else:
                 log.error("update %s is dropped: it %s", update_id, "can't be read" if text else "was begun too often")
-                await self.done(process, int(update_id))
+                with suppress(TakenForDead):  # then it is dropped by whoever has it now
+                    await self.done(process, int(update_id))
         return found
 
 

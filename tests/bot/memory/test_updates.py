@@ -1,12 +1,15 @@
 """Updates outlive the bot that took them, on a real Redis."""
 
+import logging
 from collections.abc import AsyncIterator
 
 import pytest
 from aiogram.types import CallbackQuery, Chat, Message, Update, User
+from redis import Redis
 
-from bot.memory.processes import Processes, TakenForDead
-from bot.memory.updates import MOST_TELLS, MOST_TRIES, Updates
+from bot.memory import updates as module
+from bot.memory.processes import PROCESSES, Processes, TakenForDead
+from bot.memory.updates import INBOX, MOST_TELLS, MOST_TRIES, Updates
 from bot.settings import BotSettings
 from tasks.resources import open_redis
 
@@ -95,6 +98,23 @@ async def test_what_bots_die_over_is_dropped_in_the_end(updates: Updates, caplog
     assert await updates.begin_anew("one", ()) == []
     assert caplog.messages == ["update 9 is dropped: it was begun too often"]
     assert await updates.tries("one", 9) is None
+
+
+async def test_who_is_taken_for_dead_over_what_can_not_be_read_goes_on_with_the_rest(
+    updates: Updates, settings: BotSettings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with Redis(unix_socket_path=str(settings.redis_socket)) as redis:
+        await updates.receive("one", [update(9), update(10)])
+        redis.hset(INBOX, "9", "{")
+
+        def bury(_: logging.LogRecord) -> bool:
+            return bool(redis.hdel(PROCESSES, "one"))
+
+        monkeypatch.setattr(module.log, "filters", [bury])
+        assert await updates.begin_anew("one", ()) == [update(10)]
+        assert redis.hexists(INBOX, "9")
+    assert await updates.tries("two", 10) is None
+    assert await updates.begin_anew("two", ()) == [update(10)]
 
 
 async def test_who_was_taken_for_dead_ends_nothing(updates: Updates, processes: Processes) -> None:
