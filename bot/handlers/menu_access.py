@@ -39,13 +39,14 @@ async def open_menu(menus: Menus, menu_id: str, kind: type[M], query: CallbackQu
 async def check_opener(query: CallbackQuery, bot: Bot) -> None:
     """Raises `PressRefused` for a stranger to a list of the chat, which answers to the words of who opened it.
 
-    Where those were deleted, or it answers to words of the bot, it is everybody's.
+    What was opened in the name of a group or channel belongs to the chat's admins, as with menus. Where those words were
+    deleted, or it answers to words of the bot, it is everybody's.
     """
     words = query.message.reply_to_message if isinstance(query.message, Message) else None
     if words is None:
         return
     if words.sender_chat:
-        is_theirs = await is_admin(bot, words.sender_chat.id, query.from_user.id)
+        is_theirs = await is_admin(bot, spot_of(query).chat_id, query.from_user.id)
     else:
         is_theirs = words.from_user is None or words.from_user.is_bot or words.from_user.id == query.from_user.id
     if not is_theirs:
