@@ -76,8 +76,7 @@ class Pickup:
         One that was asked for more often stays a while for the others: nobody knows whether they are one program that asked
         again.
         """
-        size = sum(file.size for file in job.result.files) if job.result else 0
-        fetched, asked = await self._fetches.times(job.id, size)
+        fetched, asked = await self._fetches.times(job.id)
         if 0 < fetched < asked:
             await self._watchers.hold(job.id, Holder.API, time.time() + OTHERS_SECONDS)
         elif fetched:

@@ -27,12 +27,19 @@ redis.call('ZREMRANGEBYSCORE', KEYS[1], '-inf', redis.call('TIME')[1])
 return redis.call('ZCARD', KEYS[1])
 """
 
-FETCHED = """
-if ARGV[1] == '1' and redis.call('DEL', KEYS[1]) == 1 then
-  redis.call('HINCRBY', KEYS[2], 'fetched', 1)
-  redis.call('EXPIRE', KEYS[2], ARGV[2])
+NOTE = """
+redis.call('ZADD', KEYS[1], ARGV[1], ARGV[1] .. '-' .. ARGV[2])
+redis.call('EXPIRE', KEYS[1], ARGV[4])
+local reached = 0
+for _, piece in ipairs(redis.call('ZRANGE', KEYS[1], 0, -1)) do
+  local first, behind = string.match(piece, '(%d+)-(%d+)')
+  if tonumber(first) > reached then break end
+  reached = math.max(reached, tonumber(behind))
 end
-return {tonumber(redis.call('HGET', KEYS[2], 'fetched') or 0), tonumber(redis.call('HGET', KEYS[2], 'asked') or 0)}
+if reached < tonumber(ARGV[3]) then return end
+redis.call('DEL', KEYS[1])
+redis.call('HINCRBY', KEYS[2], 'fetched', 1)
+redis.call('EXPIRE', KEYS[2], ARGV[4])
 """
 
 
@@ -43,7 +50,7 @@ class Fetches:
         self._redis = redis
         self._begin = redis.register_script(BEGIN)
         self._going_on = redis.register_script(GOING_ON)
-        self._fetched = redis.register_script(FETCHED)
+        self._note = redis.register_script(NOTE)
 
     async def new_link(self, job_id: str, number: int) -> str:
         """A word for the job's file of that number, for `LINK_SECONDS`."""
@@ -75,13 +82,13 @@ class Fetches:
         """Whether somebody fetches a file of the job right now."""
         return bool(await self._going_on(keys=[self.key_of(job_id)]))
 
-    async def note(self, job_id: str, start: int, end: int) -> None:
-        """The bytes from `start` up to `end`, without that one, were sent."""
-        key = f"{KEY}:fetched:{job_id}"
-        async with self._redis.pipeline(transaction=True) as pipeline:
-            pipeline.zadd(key, {f"{start}-{end}": start})
-            pipeline.expire(key, KEEP_SECONDS)
-            await pipeline.execute()
+    async def note(self, job_id: str, start: int, end: int, size: int) -> None:
+        """The bytes from `start` up to `end`, without that one, were sent of all `size`.
+
+        What was sent in pieces counts as soon as they are the whole; what is sent from then on is the next time's.
+        """
+        keys = [f"{KEY}:fetched:{job_id}", f"{KEY}:asks:{job_id}"]
+        await self._note(keys=keys, args=[start, end, size, KEEP_SECONDS])
 
     async def asked(self, job_id: str) -> None:
         """A program asked for the job; another one that asks for the same means to fetch it as well."""
@@ -90,21 +97,7 @@ class Fetches:
             pipeline.expire(f"{KEY}:asks:{job_id}", KEEP_SECONDS)
             await pipeline.execute()
 
-    async def times(self, job_id: str, size: int) -> tuple[int, int]:
-        """How often all `size` bytes were fetched by now, and how often they were asked for.
-
-        What was sent in pieces counts as soon as they are the whole; what is sent from then on is the next time's.
-        """
-        keys = [f"{KEY}:fetched:{job_id}", f"{KEY}:asks:{job_id}"]
-        whole = int(await self._has_all(job_id, size))
-        fetched, asked = cast("list[int]", await self._fetched(keys=keys, args=[whole, KEEP_SECONDS]))
-        return fetched, asked
-
-    async def _has_all(self, job_id: str, size: int) -> bool:
-        pieces = cast("list[str]", await self._redis.zrange(f"{KEY}:fetched:{job_id}", 0, -1))
-        reached = 0
-        for start, end in (map(int, piece.split("-")) for piece in pieces):
-            if start > reached:
-                return False
-            reached = max(reached, end)
-        return reached >= size
+    async def times(self, job_id: str) -> tuple[int, int]:
+        """How often all of the job was fetched by now, and how often it was asked for."""
+        fetched, asked = cast("list[str | None]", await self._redis.hmget(f"{KEY}:asks:{job_id}", "fetched", "asked"))
+        return int(fetched or 0), int(asked or 0)

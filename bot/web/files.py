@@ -121,7 +121,7 @@ async def _send(asked: Asked, job: Job, file: ArchiveFile, *, counts: bool) -> w
             # What broke off never has the last byte, as nobody knows how much of it arrived.
             reached = piece.stop if whole else min(piece.start + sent, file.size - 1)
             with suppress(RedisError):
-                await asked.rooms.fetches.note(job.id, piece.start, reached)
+                await asked.rooms.fetches.note(job.id, piece.start, reached, file.size)
     return response
 
 
@@ -283,7 +283,7 @@ ROUTES = (
     Route(
         "GET",
         "/api/download/file/{task_id}",
-        "The finished archive; once all of it was fetched it is removed",
+        "The finished archive; once all of it was fetched as often as it was asked for it is removed",
         fetch,
         PIECES,
         PROBLEMS,
