@@ -68,7 +68,7 @@ class Doctor:
                 async with asyncio.timeout(QUICK_SECONDS):
                     await self._storage.look()
             except (StorageDown, TimeoutError) as error:
-                log.warning("the bucket of STORAGE_URL: %s", error or "it is silent")
+                log.warning("the bucket of STORAGE_URL: %s", str(error) or "it is silent")
                 self._bucket_answers = False
             else:
                 self._bucket_answers = True

@@ -1,9 +1,9 @@
 """What operators ask: is it well, and what does it do?"""
 
-import asyncio
 import os
 import re
 import signal
+import socket
 from collections.abc import AsyncIterator
 from contextlib import ExitStack
 from http import HTTPStatus
@@ -15,6 +15,11 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from bot.local.redis_server import is_live
 from bot.settings import BotSettings
+from bot.vitals import NO_BUCKET, Doctor
+from tasks.jobs.presence import Presence
+from tasks.jobs.store import JobStore
+from tasks.resources import open_redis
+from tasks.storage import open_storage
 from tests.conftest import StartWorker, on_database, process, running_bot
 from tests.end_to_end.test_main_job import job_folders
 from tests.end_to_end.test_web_api import asked, ended
@@ -75,9 +80,11 @@ async def test_workers_of_one_host_that_have_no_names_are_all_counted(
             words = ["celery", "-A", "tasks", "worker", "-Q", queue, "-c", "1", "-l", "INFO"]
             log = tmp_path / f"{queue}.log"
             stack.enter_context(process(words, {**clean_environment, **mine}, log, lambda said: " ready." in said))
-        async with asyncio.timeout(30):
-            while (await health_of(lonely))[1]["workers"] != {"downloads": 1, "cleanup": 1}:
-                pass
+        await soon(lambda: _has_one_of_each(lonely), "both are counted")
+
+
+async def _has_one_of_each(api: httpx.AsyncClient) -> bool:
+    return (await health_of(api))[1]["workers"] == {"downloads": 1, "cleanup": 1}
 
 
 async def test_without_redis_it_says_so_at_once(
@@ -111,8 +118,24 @@ async def test_without_its_bucket_it_says_so(
             assert (await sick(api, "The bucket of STORAGE_URL does not answer"))["redis"] is True
         finally:
             s3.start()
-        while "The bucket" in str((await health_of(api))[1]["message"]):
-            pass
+        await soon(lambda: _has_its_bucket(api), "the bucket is there again")
+
+
+async def _has_its_bucket(api: httpx.AsyncClient) -> bool:
+    return "The bucket" not in str((await health_of(api))[1]["message"])
+
+
+async def test_a_bucket_that_says_nothing_is_logged_as_that(
+    settings: BotSettings, s3: S3Server, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr("bot.vitals.QUICK_SECONDS", 0.5)
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        there = {"aws_endpoint_url": f"http://127.0.0.1:{silent.getsockname()[1]}"}
+        storage = open_storage(s3.used_by(settings, "vitals").model_copy(update=there))
+        async with open_redis(settings.redis_url) as redis:
+            vitals = await Doctor(JobStore(redis), Presence(redis), storage).look()
+    assert vitals.problems[0] == NO_BUCKET
+    assert "the bucket of STORAGE_URL: it is silent" in caplog.messages
 
 
 @pytest.mark.usefixtures("worker")
