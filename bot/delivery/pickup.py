@@ -19,7 +19,7 @@ log = logging.getLogger(__name__)
 
 KEEP_SECONDS = 24 * 3600
 """How long files wait for a program that asked for them; the sweep keeps to the same."""
-OTHERS_SECONDS = 3600
+OTHERS_SECONDS = 60
 """And so long, from when one of several who asked for the same has fetched it."""
 BY_API = "the web API"
 OVER = {JobState.CANCELLED, JobState.COLLECTED}

@@ -214,9 +214,9 @@ class TestDownloads:
         await ended(api, task_id)
         await api.get(f"/api/download/file/{task_id}")
         async with open_redis(settings.redis_url) as redis:
-            for_an_hour = partial(Watchers(redis).held_until, time.time() + OTHERS_SECONDS + 60)
-            await soon(for_an_hour, "it is not kept for a day any more")
-            assert await for_an_hour() == [(task_id, Holder.API)]
+            for_a_while = partial(Watchers(redis).held_until, time.time() + OTHERS_SECONDS + 60)
+            await soon(for_a_while, "it is not kept for a day any more")
+            assert await for_a_while() == [(task_id, Holder.API)]
         assert job_folders(settings) == [task_id]
 
     async def test_an_answer_that_can_not_go_on_breaks_off_and_counts_for_nothing(
