@@ -4,7 +4,6 @@ A chapter is linked into the folder of a job that needs it, so what goes here ta
 blocks: call it in threads.
 """
 
-import errno
 import hashlib
 import json
 import logging
@@ -12,13 +11,15 @@ import os
 import secrets
 import shutil
 import time
-from collections.abc import Iterator, Sequence
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
 from pydantic import ValidationError
 
+from tasks.archives.growing import NO_LINKS
 from tasks.archives.parts import PageFile
 from tasks.models import Chapter, Quality, Value
 from tasks.page_folder import PageFolder, StoredPage
@@ -31,7 +32,6 @@ INDEX = "index.json"
 LONGEST_KEPT = 7 * 24 * 3600
 """Seconds after which a source is asked anew: some put better pages under an old id."""
 ABANDONED_SECONDS = 600
-NO_LINKS = {errno.EPERM, errno.EXDEV, errno.EMLINK, errno.ENOTSUP, errno.ENOSYS}
 
 
 class Index(Value):
@@ -39,16 +39,13 @@ class Index(Value):
 
     pages: tuple[StoredPage, ...]
 
-    @property
-    def size(self) -> int:
-        return sum(page.size for page in self.pages)
-
 
 @dataclass(frozen=True)
 class _Entry:
     path: Path
     used_at: float
-    size: int
+    files: Mapping[int, int]
+    """The size of each of its files, by inode: chapters that came into one archive have that in common."""
 
 
 def cache_key(source: str, chapter: Chapter, quality: Quality) -> str:
@@ -102,7 +99,7 @@ class ChapterCache:
         part.mkdir(parents=True)
         for path in {page.path for page in pages}:
             _link(path, part / path.name)
-        listed = tuple(StoredPage.of(page) for page in pages)
+        listed = tuple(StoredPage.of(page, page.path.name) for page in pages)
         (part / INDEX).write_text(Index(pages=listed).model_dump_json())
         self._remove(self._folder / key)  # one that is too old
         try:
@@ -120,18 +117,20 @@ class ChapterCache:
         """Remove what is too old or too much, down to `wanted` bytes where less than the limit; how many bytes went."""
         limit = self._limit if wanted is None else min(wanted, self._limit)
         entries = sorted(self._entries(), key=lambda entry: entry.used_at)
-        size = before = sum(entry.size for entry in entries)
+        users = Counter(inode for entry in entries for inode in entry.files)
+        size = before = _size(entries)
         for entry in entries:
             if size <= limit:
                 break
             self._remove(entry.path)
-            size -= entry.size
+            users.subtract(entry.files.keys())
+            size -= sum(bytes_ for inode, bytes_ in entry.files.items() if not users[inode])
         return before - size
 
     @property
     def size(self) -> int:
-        """Bytes of all chapters that are here."""
-        return sum(entry.size for entry in self._entries())
+        """Bytes of all files that are here."""
+        return _size(self._entries())
 
     def _entries(self) -> Iterator[_Entry]:
         if not self._folder.exists():
@@ -142,7 +141,9 @@ class ChapterCache:
                     if time.time() - path.stat().st_mtime > ABANDONED_SECONDS:
                         shutil.rmtree(path, ignore_errors=True)
                     continue
-                yield _Entry(path, path.stat().st_mtime, self._index(path).size)
+                self._index(path)
+                found = [file.stat() for file in path.iterdir()]
+                yield _Entry(path, path.stat().st_mtime, {one.st_ino: one.st_size for one in found})
             except (OSError, ValidationError):
                 self._remove(path)
 
@@ -154,6 +155,10 @@ class ChapterCache:
         except OSError:
             return
         shutil.rmtree(going, ignore_errors=True)
+
+
+def _size(entries: Iterable[_Entry]) -> int:
+    return sum({inode: size for entry in entries for inode, size in entry.files.items()}.values())
 
 
 def _link(source: Path, target: Path) -> None:

@@ -12,6 +12,7 @@ from tasks.errors import ManhwaError, PageError, PageGone, PageUnreachable, Sour
 from tasks.jobs.job import Failure, Missing
 from tasks.jobs.progress import Meter
 from tasks.models import Chapter, DownloadRequest, Page
+from tasks.placing import Placing
 from tasks.share import Share
 from tasks.sources.http import wait_before_retry
 from tasks.sources.source import Source
@@ -86,7 +87,8 @@ class _Task:
 class Downloader:
     """Fetches the chapters of one job into its folder, over at most `connections` at a time.
 
-    A page may have `max_bytes`. `share` is where other jobs' chapters are; None = this one is on its own.
+    A page may have `max_bytes`. `share` is where other jobs' chapters are; None = this one is on its own. `placing` knows where
+    pages belong in the archives; None = nothing is put there.
     """
 
     request: DownloadRequest
@@ -94,6 +96,7 @@ class Downloader:
     folder: JobFolder
     meter: Meter
     share: Share | None
+    placing: Placing | None
     connections: int
     max_bytes: int
 
@@ -167,6 +170,8 @@ class Downloader:
             self._silent = self._silent + 1 if isinstance(error, SourceDown) else 0
             fetched.failure = failure(error)
             self.meter.chapter_opened(place, fetched.chapter.label, 0)
+            if self.placing:
+                self.placing.open(place, 0, ())
             await self._settle(fetched)
         else:
             self._silent = 0
@@ -184,13 +189,14 @@ class Downloader:
             if page := there.get(number):
                 fetched.pages[number] = page
                 (self.meter.page_found if shared else self.meter.page_kept)(place, page.size)
+        if self.placing:
+            self.placing.open(place, total, fetched.wanted, fetched.in_order)
 
     async def _queue_pages(self, place: int, pages: Sequence[Page]) -> None:
         fetched = self.chapters[place]
         for number in [number for number in fetched.wanted if number not in fetched.pages]:
             if number > len(pages):
-                fetched.failures[number] = Failure(code=PageGone.code)
-                self.meter.page_missing(place)
+                self._miss(place, number, Failure(code=PageGone.code))
             else:
                 await self._queue.put(_Task(place, number, pages[number - 1]))
         await self._settle_if_done(fetched)
@@ -201,12 +207,17 @@ class Downloader:
             try:
                 page = await self._fetch_page(task)
             except PageError as error:
-                fetched.failures[task.number] = failure(error)
-                self.meter.page_missing(task.place)
+                self._miss(task.place, task.number, failure(error))
             else:
                 fetched.pages[task.number] = page
                 self.meter.page_arrived(task.place, page.size)
             await self._settle_if_done(fetched)
+
+    def _miss(self, place: int, number: int, cause: Failure) -> None:
+        self.chapters[place].failures[number] = cause
+        self.meter.page_missing(place)
+        if self.placing:
+            self.placing.miss(place, number)
 
     async def _settle_if_done(self, fetched: Fetched) -> None:
         if len(fetched.pages) + len(fetched.failures) >= len(fetched.wanted) and not fetched.settled.is_set():
@@ -234,9 +245,10 @@ class Downloader:
 
     async def _read_page(self, task: _Task) -> PageFile:
         # In the event loop, as a thread for each page costs more than it spares: together about a millisecond.
-        incoming = self._folders[task.place].incoming(task.number, self.max_bytes)
+        spot = self.placing.spot(task.place, task.number) if self.placing else None
+        incoming = self._folders[task.place].incoming(task.number, self.max_bytes, spot)
         try:
-            async with aclosing(self.source.read(task.page)) as chunks:
+            async with aclosing(self.source.read(task.page, incoming.expect)) as chunks:
                 async for chunk in chunks:
                     incoming.add(chunk)
             return incoming.finish()

@@ -1,5 +1,6 @@
 """Chapters in, as they come; files out: made over where that was asked for, dealt out to parts, written."""
 
+import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import replace
@@ -9,13 +10,15 @@ from types import TracebackType
 from typing import Literal, Self
 
 from tasks.archives import epub, names
+from tasks.archives.growing import GrowingZip, Misplaced
 from tasks.archives.parts import ChapterPages, PageFile, Planner
 from tasks.archives.pictures import make_opaque, make_smaller
 from tasks.archives.strips import slice_strip
-from tasks.archives.zip import Archive, Checkpoint, GrowingZip
+from tasks.archives.zip import Archive, Checkpoint
 from tasks.errors import NothingDownloaded, PageBroken
 from tasks.jobs.job import ArchiveFile, Failure, Missing, Result
 from tasks.models import ArchiveFormat, DownloadRequest, Quality
+from tasks.placing import Placing
 from tasks.workspace import JobFolder
 
 MAX_PAGE_BYTES = 40_000_000
@@ -58,10 +61,17 @@ class Packer(AbstractContextManager["Packer"]):
         self._folder = folder
         self._steps = list(_steps(request, shrink=shrink))
         self._planner = Planner(request.part_limit, request.split)
-        self._growing: list[GrowingZip] = []
+        self._growing: dict[int, GrowingZip] = {}
+        self._lock = threading.Lock()
         self._places = 0
         self._saved = 0
         self._spoiled: list[Missing] = []
+
+    def placing(self) -> Placing | None:
+        """Where pages belong before their chapters are added; None where they have to be made over, or the format waits."""
+        if self._steps or WRITERS[self._request.format]:
+            return None
+        return Placing(self._request, self._zip_at)
 
     def add(self, chapter: ChapterPages, checkpoint: Checkpoint) -> None:
         """Take the next chapter in the order of the request. A ZIP has it from now on; other formats wait for the end."""
@@ -76,7 +86,7 @@ class Packer(AbstractContextManager["Packer"]):
             return
         for place, piece in self._planner.add(chapter):
             if WRITERS[self._request.format] is None:
-                self._zip_at(place).add(piece, checkpoint)
+                self._grow(place, piece, checkpoint)
 
     def finish(self, missing: Sequence[Missing], checkpoint: Checkpoint) -> Result:
         """Finish all files and give them their names. Raises `NothingDownloaded` where no page is left."""
@@ -91,16 +101,38 @@ class Packer(AbstractContextManager["Packer"]):
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        for growing in self._growing:
+        for growing in self._growing.values():
             growing.abandon()
 
     def __enter__(self) -> Self:
         return self
 
     def _zip_at(self, place: int) -> GrowingZip:
-        if place == len(self._growing):
-            self._growing.append(GrowingZip(self._folder.file_part(f"{place + 1}")))
-        return self._growing[place]
+        with self._lock:
+            if place not in self._growing:
+                self._growing[place] = GrowingZip(self._folder.growing(f"{place + 1}"))
+            return self._growing[place]
+
+    def _grow(self, place: int, piece: ChapterPages, checkpoint: Checkpoint) -> None:
+        try:
+            self._zip_at(place).add(piece, checkpoint)
+        except Misplaced:
+            self._pack_anew(place, checkpoint)
+
+    def _pack_anew(self, place: int, checkpoint: Checkpoint) -> None:
+        """Pack the part into another file; what is in this one stays there, and is copied."""
+        self._growing[place].abandon()
+        self._growing[place] = GrowingZip(self._folder.growing(f"{place + 1}-anew"), takes=False)
+        for piece in self._planner.parts[place].chapters:
+            self._growing[place].add(piece, checkpoint)
+
+    def _finish_zip(self, archive: Archive, file: Path, checkpoint: Checkpoint) -> None:
+        place = archive.number - 1
+        try:
+            self._growing[place].finish(archive, file)
+        except Misplaced:
+            self._pack_anew(place, checkpoint)
+            self._growing[place].finish(archive, file)
 
     def _finished(self, archive: Archive, checkpoint: Checkpoint) -> ArchiveFile:
         labels = archive.part.labels
@@ -109,7 +141,7 @@ class Packer(AbstractContextManager["Packer"]):
         if write := WRITERS[self._request.format]:
             write(archive, self._folder.file_part(name), file, checkpoint)
         else:
-            self._growing[archive.number - 1].finish(archive, file)
+            self._finish_zip(archive, file, checkpoint)
         return ArchiveFile(name=name, size=file.stat().st_size, chapters=tuple(labels), pages=archive.part.pages)
 
     def _alone(self, page: PageFile) -> PageFile:

@@ -4,6 +4,7 @@ In the folder
     pages.<fence>            lines of JSON: how many pages the chapter has, as soon as that is known, and what a whole page
                              is, whose bytes follow it. A file for each page would cost more than fetching it
     <page>.<fence>           a page that is too large to be held in memory
+    ../<n>.<fence>.zip       an archive, into which pages were put at once
     shared-<fence>-<n>       a file of another job that has the chapter
 Only the worker with that fence writes to a file, so one that woke up late spoils nothing. It is killed at any moment: what is
 at the end of its file counts only if it is all there.
@@ -13,12 +14,13 @@ import hashlib
 import io
 import os
 from collections.abc import Callable, Iterable, Iterator
+from dataclasses import replace
 from pathlib import Path
-from typing import Self
+from typing import Protocol, Self
 
 from pydantic import TypeAdapter, ValidationError
 
-from tasks.archives.image import check_image
+from tasks.archives.image import check_image, likely_suffix
 from tasks.archives.parts import PageFile
 from tasks.errors import PageTooLarge
 from tasks.models import Value
@@ -28,7 +30,7 @@ IN_MEMORY = 512 * 1024
 
 
 class StoredPage(Value):
-    """A whole page of a chapter: `size` bytes at `offset` of a file of its folder."""
+    """A whole page of a chapter: `size` bytes at `offset` of a file, by its path from the chapter's folder."""
 
     number: int
     file: str
@@ -38,10 +40,10 @@ class StoredPage(Value):
     suffix: str
 
     @classmethod
-    def of(cls, page: PageFile) -> Self:
-        """What is known of the page in its folder."""
+    def of(cls, page: PageFile, file: str) -> Self:
+        """What is known of the page, whose file has that name."""
         known = {name: getattr(page, name) for name in ("number", "offset", "size", "sha256", "suffix")}
-        return cls(file=page.path.name, **known)
+        return cls(file=file, **known)
 
     def at(self, path: Path) -> PageFile:
         """The page in its file, which is at that path."""
@@ -49,6 +51,16 @@ class StoredPage(Value):
 
 
 LINE: TypeAdapter[int | StoredPage] = TypeAdapter(int | StoredPage)
+
+
+class Spot(Protocol):
+    """Where one page will be in an archive, as far as that can be known before it is there."""
+
+    def expect(self, page: PageFile) -> None:
+        """The page comes and will have that size and suffix."""
+
+    def put(self, page: PageFile, body: bytes) -> PageFile | None:
+        """The page at its spot; None = it can't be put there."""
 
 
 class PageFolder:
@@ -88,26 +100,26 @@ class PageFolder:
         self.total = total
         self._append(f"{total}\n".encode())
 
-    def incoming(self, number: int, limit: int) -> "Incoming":
-        """A page that is about to come; it may have at most `limit` bytes."""
-        return Incoming(self, number, limit)
+    def incoming(self, number: int, limit: int, spot: Spot | None = None) -> "Incoming":
+        """A page that is about to come, for that spot; it may have at most `limit` bytes."""
+        return Incoming(self, number, limit, spot)
 
     def own_file(self, number: int) -> Path:
         """Where a page that is too large to be held in memory belongs."""
         return self._path / f"{number:04}.{self._fence}"
 
-    def append(self, number: int, body: bytes, sha256: str, suffix: str) -> PageFile:
+    def append(self, page: PageFile, body: bytes) -> PageFile:
         """Put a whole page behind the others."""
         with self._own.open("ab") as file:
-            page = StoredPage(number=number, file=self._own.name, size=len(body), sha256=sha256, suffix=suffix)
-            line = f"{page.model_dump_json(exclude_defaults=True)}\n".encode()
+            line = f"{StoredPage.of(page, self._own.name).model_dump_json(exclude_defaults=True)}\n".encode()
             offset = file.tell() + len(line)
             file.writelines((line, body))
-        return page.model_copy(update={"offset": offset}).at(self._own)
+        return replace(page, path=self._own, offset=offset)
 
     def note(self, *pages: PageFile) -> None:
-        """These are in files of their own here."""
-        self._append("".join(f"{StoredPage.of(page).model_dump_json()}\n" for page in pages).encode())
+        """These are in other files."""
+        noted = [StoredPage.of(page, os.path.relpath(page.path, self._path)) for page in pages]
+        self._append("".join(f"{page.model_dump_json()}\n" for page in noted).encode())
 
     def take_over(self, pages: Iterable[StoredPage], link: Callable[[str, Path], None]) -> list[PageFile]:
         """Put the whole chapter of another job here: `link` puts the file of that name at a path.
@@ -137,18 +149,26 @@ class PageFolder:
 class Incoming:
     """One attempt at a page."""
 
-    def __init__(self, folder: PageFolder, number: int, limit: int) -> None:
+    def __init__(self, folder: PageFolder, number: int, limit: int, spot: Spot | None) -> None:
         self._folder = folder
         self._number = number
         self._limit = limit
+        self._spot = spot
+        self._expected: int | None = None
         self._part: Path | None = None
         self._held: list[bytes] = []
         self._size = 0
         self._held_size = 0
         self._digest = hashlib.sha256()
 
+    def expect(self, size: int) -> None:
+        """It will have so many bytes."""
+        self._expected = size
+
     def add(self, chunk: bytes) -> None:
         """The next bytes of it. Raises `PageTooLarge`."""
+        if self._spot and self._expected and not self._size:
+            self._spot.expect(PageFile(self._number, Path(), self._expected, "", likely_suffix(chunk)))
         self._held.append(chunk)
         self._held_size += len(chunk)
         self._size += len(chunk)
@@ -161,14 +181,19 @@ class Incoming:
         """All of it came: the page in its place. Raises `PageError` for what is no whole picture."""
         body = self._take_held()
         if self._part is None:
-            suffix = check_image(io.BytesIO(body))
-            return self._folder.append(self._number, body, self._digest.hexdigest(), suffix)
+            page = self._page(check_image(io.BytesIO(body)))
+            if self._spot and (put := self._spot.put(page, body)):
+                self._folder.note(put)
+                return put
+            return self._folder.append(page, body)
         self._write(body)
-        suffix = check_image(self._part)
-        path = self._part.rename(self._folder.own_file(self._number))
-        page = PageFile(self._number, path, self._size, self._digest.hexdigest(), suffix)
+        page = self._page(check_image(self._part))
+        page = replace(page, path=self._part.rename(self._folder.own_file(self._number)))
         self._folder.note(page)
         return page
+
+    def _page(self, suffix: str) -> PageFile:
+        return PageFile(self._number, Path(), self._size, self._digest.hexdigest(), suffix)
 
     def discard(self) -> None:
         """Remove what came of a page that did not come to its end."""

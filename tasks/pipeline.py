@@ -178,17 +178,18 @@ class _Attempt:
         self._folder.discard_parts()
         request = self.job.request
         source = sources.get(request.source)
-        downloader = Downloader(
-            request,
-            source,
-            self._folder,
-            self._meter,
-            self._share if self.settings.cache_limit and not source.is_local else None,
-            connections=self.settings.download_concurrency,
-            max_bytes=page_limit(request),
-        )
         too_late = failure(TimeIsUp(seconds=self.settings.task_soft_time_limit))
         with Packer(request, self._folder, shrink=self._must_shrink(source)) as packer:
+            downloader = Downloader(
+                request,
+                source,
+                self._folder,
+                self._meter,
+                self._share if self.settings.cache_limit and not source.is_local else None,
+                packer.placing(),
+                connections=self.settings.download_concurrency,
+                max_bytes=page_limit(request),
+            )
             async with asyncio.TaskGroup() as group:
                 group.create_task(downloader.fetch(self._enough, too_late))
                 result = await _pack(packer, downloader.chapters, self._start_packing)

@@ -47,19 +47,28 @@ async def _raw(answer: aiohttp.ClientResponse) -> AsyncIterator[bytes]:
             yield chunk
 
 
+def _is_packed(answer: aiohttp.ClientResponse) -> bool:
+    return answer.headers.get("Content-Encoding", "identity") != "identity"
+
+
+def _size(answer: aiohttp.ClientResponse) -> int | None:
+    return None if _is_packed(answer) else answer.content_length
+
+
 def _chunks(answer: aiohttp.ClientResponse) -> AsyncIterator[bytes]:
     """The body, decoded where the server packed it though it was asked not to."""
-    if answer.headers.get("Content-Encoding", "identity") == "identity":
+    if not _is_packed(answer):
         return _raw(answer)
     return httpx.Response(answer.status, headers=answer.raw_headers, stream=_Body(answer)).aiter_bytes()
 
 
 @dataclass(frozen=True)
 class Streamed:
-    """An answer whose body comes in `chunks`, which raise httpx's errors."""
+    """An answer whose body comes in `chunks`, which raise httpx's errors; they have `size` bytes, if that was said."""
 
     status: int
     headers: Mapping[str, str]
+    size: int | None
     chunks: AsyncIterator[bytes]
 
 
@@ -108,7 +117,7 @@ class Transport(httpx.AsyncBaseTransport):
         following = {"allow_redirects": redirects > 0, "max_redirects": redirects + 1}
         answer = await self._send("GET", url, patience.as_dict(), headers=headers, **following)
         try:
-            yield Streamed(answer.status, answer.headers, _chunks(answer))
+            yield Streamed(answer.status, answer.headers, _size(answer), _chunks(answer))
         finally:
             answer.release()
 

@@ -45,6 +45,9 @@ from tasks.titles.schedule import round_seconds
 
 log = logging.getLogger(__name__)
 
+GARBAGE = 10_000
+"""New objects after which it is looked what may go: of Python's own 700, a job makes that many with every few pages."""
+
 app.steps["consumer"].add(Alive)
 
 
@@ -86,6 +89,7 @@ def _begin_at_once(**_: object) -> None:
 def _keep_what_is_there(**_: object) -> None:
     """What is loaded by now stays: looking through it for what may go takes time, and copies what a fork shares."""
     gc.freeze()
+    gc.set_threshold(GARBAGE)
 
 
 @worker_ready.connect

@@ -3,6 +3,7 @@
 Machines may share it or have one each; `DATA_DIR/disk` has a name by which those who share it know that they do.
 
 <job id>/pages/<chapter place>/                  whole, checked pages, see page_folder.py; anything ending in .part is not
+<job id>/pages/<n>.<fence>.zip                   the nth archive while it grows; pages may be in there as well
 <job id>/made/<step>/<chapter place>/<page>[-<piece>].<type>   pages in another form; made again when another worker packs
 <job id>/files/<name>.zip                        finished archives
 
@@ -33,7 +34,7 @@ FIRST_GUESS_OF_A_CHAPTER = 5_000_000
 
 def needed_bytes(chapters: int, usual: int) -> int:
     """What has to be free for so many chapters; `usual` are the bytes of one, going by earlier jobs (0 = not known)."""
-    # Twice: packing writes what was downloaded once more.
+    # Twice: what can't be put into its archive at once is written once more.
     return 2 * chapters * (usual or FIRST_GUESS_OF_A_CHAPTER) + KEPT_FREE
 
 
@@ -57,6 +58,12 @@ class JobFolder:
     def pages_of(self, chapter: int) -> PageFolder:
         """Where the pages of the chapter at that place of the request are."""
         return PageFolder(self.path / "pages" / f"{chapter:04}", self.fence)
+
+    def growing(self, name: str) -> Path:
+        """Where an archive grows; what was put into it stays until the pages are discarded."""
+        folder = self.path / "pages"
+        folder.mkdir(parents=True, exist_ok=True)
+        return folder / f"{name}.{self.fence}.zip"
 
     def size(self) -> int:
         """Bytes that are there already."""

@@ -27,6 +27,7 @@ TYPES = tuple(kind for kind in SUFFIXES if kind not in {"MPO", "AVIF"})
 """A JPEG of several pictures is opened as one; what AVIF needs is brought in for the first one."""
 AVIF_BOX = b"ftyp"
 """Of an AVIF, the bytes from the fifth on."""
+BEGINNINGS = ((b"\x89PNG", ".png"), (b"RIFF", ".webp"), (b"GIF8", ".gif"), (b"BM", ".bmp"))
 ENDINGS = {"JPEG": b"\xff\xd9", "MPO": b"\xff\xd9", "PNG": b"IEND\xaeB`\x82"}
 """With these the last byte of a whole picture is told; what has more behind it is decoded."""
 
@@ -54,6 +55,13 @@ def check_image(picture: Path | BinaryIO) -> str:
         raise PageTooLarge(str(error)) from error
     except (UnidentifiedImageError, OSError, ValueError, SyntaxError, EOFError) as error:
         raise PageBroken(str(error)) from error
+
+
+def likely_suffix(head: bytes) -> str:
+    """The suffix that a page beginning so has, if it is whole."""
+    if head[4:8] == AVIF_BOX:
+        return SUFFIXES["AVIF"]
+    return next((suffix for beginning, suffix in BEGINNINGS if head.startswith(beginning)), SUFFIXES["JPEG"])
 
 
 def _types(file: BinaryIO) -> tuple[str, ...]:

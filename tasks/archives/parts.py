@@ -29,6 +29,8 @@ class PageFile:
     suffix: str
     offset: int = 0
     piece: int = 0
+    crc: int | None = None
+    """Its CRC-32, where its bytes were put straight into an archive."""
 
     @classmethod
     def of(cls, number: int, path: Path, piece: int = 0) -> Self:
@@ -77,6 +79,10 @@ class ChapterPages:
     folder: str
     total: int
     pages: Sequence[PageFile]
+
+    def name_of(self, page: PageFile) -> str:
+        """What the page is called in an archive."""
+        return f"{self.folder}/{page.name(max(3, len(str(self.total))))}"
 
     def told(self, files: Sequence[dict[str, Any]]) -> dict[str, Any]:
         """What a manifest says of the chapter, with what it says of each page."""
@@ -137,10 +143,22 @@ class Planner:
 
     def add(self, whole: ChapterPages) -> list[tuple[int, ChapterPages]]:
         """Where the next chapter went: it, or the pieces it was cut into, with the places of the parts they are in now."""
-        if self._before and not _together(self._before, whole.chapter, self._split):
+        if self._must_part(whole.chapter):
             self._room = 0
         self._before = whole.chapter
         return [(self._part_for(piece), piece) for piece in _pieces(whole, self._limit)]
+
+    def place_for(self, whole: ChapterPages) -> int | None:
+        """Where the next chapter would go as it is; None = it would be cut."""
+        size = _size(whole.pages)
+        if size > self._limit:
+            return None
+        fits = self.parts and size <= self._room and not self._must_part(whole.chapter)
+        return len(self.parts) - 1 if fits else len(self.parts)
+
+    def _must_part(self, chapter: Chapter) -> bool:
+        """Whether no file holds both the chapter and the one before it."""
+        return self._before is not None and not _together(self._before, chapter, self._split)
 
     def _part_for(self, piece: ChapterPages) -> int:
         size = _size(piece.pages)

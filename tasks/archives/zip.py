@@ -7,15 +7,13 @@ import json
 import os
 import zipfile
 from collections.abc import Callable, Sequence
-from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from tasks.archives.comic_info import comic_info
 from tasks.archives.parts import ChapterPages, PageFile, Part
 from tasks.jobs.job import Missing
-from tasks.models import ArchiveFormat, DownloadRequest
+from tasks.models import DownloadRequest
 
 MANIFEST = "manifest.json"
 COMIC_INFO = "ComicInfo.xml"
@@ -23,6 +21,8 @@ Checkpoint = Callable[[], None]
 """Called at least once for each mebibyte; what it raises ends the writing."""
 Told = tuple[str, int, int]
 """Name, size and checksum of an entry."""
+HEADER = 30
+"""Bytes of an entry's header besides its name."""
 EPOCH = (1980, 1, 1, 0, 0, 0)
 """The oldest time a ZIP can tell: every entry has it, so that the time of packing leaves no trace."""
 
@@ -38,49 +38,9 @@ class Archive:
     total: int
 
 
-class GrowingZip:
-    """An archive at `unfinished` that takes chapters one by one, as they come.
-
-    Blocks for as long as it takes: use it in threads, one after the other, and raise something in `checkpoint` to end it.
-    Everything raises `OSError`.
-    """
-
-    def __init__(self, unfinished: Path) -> None:
-        self._unfinished = unfinished
-        self._file = unfinished.open("wb")
-        self._target = zipfile.ZipFile(self._file, "w", zipfile.ZIP_STORED)
-        self._chapters: list[dict[str, Any]] = []
-
-    def add(self, chapter: ChapterPages, checkpoint: Checkpoint) -> None:
-        """Write the pages of the next chapter."""
-        digits = max(3, len(str(chapter.total)))
-        names = [f"{chapter.folder}/{page.name(digits)}" for page in chapter.pages]
-        pages = zip(names, chapter.pages, strict=True)
-        self._chapters.append(chapter.told([write_page(self._target, name, page, checkpoint) for name, page in pages]))
-        # Now, while other pages are still on their way, or all of it would have to be waited for at the end.
-        self._file.flush()
-        os.fsync(self._file.fileno())
-
-    def finish(self, archive: Archive, file: Path) -> None:
-        """Write what the archive says of itself, look whether all of it is there, and rename it to `file`."""
-        self._target.writestr(entry(MANIFEST), manifest(archive, self._chapters))
-        self._chapters.clear()  # it is large where there are many pages
-        if archive.request.format is ArchiveFormat.CBZ:
-            self._target.writestr(entry(COMIC_INFO), comic_info(archive.request, archive.part))
-        self._target.close()
-        self._file.close()
-        written = [told(entry) for entry in self._target.infolist()]
-        del self._target  # its entries, which are read once more now, take a kilobyte each
-        validate(self._unfinished, written)
-        self._unfinished.rename(file)
-
-    def abandon(self) -> None:
-        """Leave it as it is."""
-        if self._file.closed:
-            return
-        self._target.fp = None  # or it would write the contents of a file that nobody wants
-        with suppress(OSError):
-            self._file.close()
+def header_size(name: str) -> int:
+    """Bytes before an entry's own ones."""
+    return HEADER + len(name.encode())
 
 
 def entry(name: str) -> zipfile.ZipInfo:
@@ -99,6 +59,10 @@ def write_page(archive: zipfile.ZipFile, name: str, page: PageFile, checkpoint: 
         for chunk in page.chunks():
             checkpoint()
             target.write(chunk)
+    return page_told(name, page)
+
+
+def page_told(name: str, page: PageFile) -> dict[str, Any]:
     return {"name": name, "size": page.size, "sha256": page.sha256}
 
 

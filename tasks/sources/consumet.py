@@ -26,7 +26,7 @@ from tasks.models import (
 from tasks.sources import consumet_answers as answers
 from tasks.sources.fields import parsed
 from tasks.sources.http import Answer, SourceHttp, is_as_it_was, unless
-from tasks.sources.source import one_line
+from tasks.sources.source import Expect, nothing, one_line
 
 ROUTES = {"info", "read"}
 """Words that the API takes for one of its routes instead of a search."""
@@ -216,8 +216,8 @@ class Consumet:
             raise SourceFailed("not the shape of a page list", source=self.name) from error
         return tuple(answers.page(one, self._api, self._provider.headers) for one in found)
 
-    def read(self, page: Page) -> AsyncGenerator[bytes, None]:
-        return self._http.read(page)
+    def read(self, page: Page, expect: Expect = nothing, /) -> AsyncGenerator[bytes, None]:
+        return self._http.read(page, expect)
 
     def linked(self, address: str) -> Link | None:
         host, path = _host_and_path(address)

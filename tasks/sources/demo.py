@@ -8,6 +8,7 @@ from decimal import Decimal
 from tasks.errors import NoPages, NotFound, PageGone
 from tasks.models import NO_FILTERS, Chapter, Filters, Listing, Manga, MangaDetails, Page, Quality, Rating, SearchPage
 from tasks.sources.demo_stories import STORIES, Story, StoryChapter
+from tasks.sources.source import Expect, nothing
 
 CHUNK = 64 * 1024
 SCHEME = "demo:"
@@ -55,7 +56,7 @@ class Demo:
             raise NoPages(source=self.name)
         return tuple(Page(address=f"{SCHEME}{story.id}/{place}/{n}") for n in range(1, story.pages + 1))
 
-    async def read(self, page: Page) -> AsyncGenerator[bytes, None]:
+    async def read(self, page: Page, _expect: Expect = nothing, /) -> AsyncGenerator[bytes, None]:
         from tasks.sources.demo_pages import draw  # noqa: PLC0415 - a megabyte and a half of a worker's memory
 
         story, place, number = self._find_page(page.address)

@@ -18,7 +18,7 @@ from redis.asyncio import Redis
 
 from tasks.errors import SourceDown, SourceError, SourceFailed, SourcePaused, SourceRefuses
 from tasks.models import NO_FILTERS, Filters, Link, Listing, MangaDetails, Page, Quality, SearchPage
-from tasks.sources.source import Source
+from tasks.sources.source import Expect, Source, nothing
 
 KEY = "manhwa:sources"
 MOST_KEPT = 50
@@ -153,8 +153,8 @@ class Watched:
     async def pages(self, chapter_id: str, quality: Quality = Quality.ORIGINAL, /) -> tuple[Page, ...]:
         return await self._watch(self._source.pages(chapter_id, quality), (SourceDown,))
 
-    def read(self, page: Page) -> AsyncGenerator[bytes, None]:
-        return self._source.read(page)
+    def read(self, page: Page, expect: Expect = nothing, /) -> AsyncGenerator[bytes, None]:
+        return self._source.read(page, expect)
 
     def linked(self, address: str) -> Link | None:
         return self._source.linked(address)

@@ -28,6 +28,7 @@ from tasks.errors import (
 from tasks.models import Page
 from tasks.resources import PrivateAddress, Web
 from tasks.sources.pace import LONGEST_WAIT, HostShut, Pace
+from tasks.sources.source import Expect, nothing
 from tasks.transport import Streamed
 
 ATTEMPTS = 3
@@ -168,7 +169,7 @@ class SourceHttp:
         return error
 
     async def read(
-        self, page: Page, seen: Callable[[Mapping[str, str]], None] = lambda _: None
+        self, page: Page, expect: Expect = nothing, seen: Callable[[Mapping[str, str]], None] = lambda _: None
     ) -> AsyncGenerator[bytes, None]:
         """The page's bytes, one attempt; see `Source.read`. Redirects are followed to public addresses only.
 
@@ -179,6 +180,8 @@ class SourceHttp:
             async with self._web.get(url, page.headers) as answer:
                 seen(answer.headers)
                 self._check_status(answer)
+                if answer.size is not None:
+                    expect(answer.size)
                 size = 0
                 async for chunk in answer.chunks:
                     size += len(chunk)

@@ -35,6 +35,7 @@ from tasks.models import (
     Quality,
     SearchPage,
 )
+from tasks.sources.source import Expect, nothing
 
 PDF = ".pdf"
 ARCHIVES = {".cbz", ".zip", PDF}
@@ -85,7 +86,7 @@ class Library:
             raise NoPages(source=self.name)
         return tuple(Page(address=f"{chapter_id}{PARTED}{name}") for name in names)
 
-    async def read(self, page: Page) -> AsyncGenerator[bytes, None]:
+    async def read(self, page: Page, _expect: Expect = nothing, /) -> AsyncGenerator[bytes, None]:
         chunks = self._chunks(page.address)
         try:
             while chunk := await self._in_thread(lambda: next(chunks, b"")):

@@ -48,7 +48,7 @@ from tasks.sources import mangadex_answers as answers
 from tasks.sources.fields import UUID, parsed
 from tasks.sources.http import Params, SourceHttp
 from tasks.sources.mangadex_account import OFFICIAL_API, Account
-from tasks.sources.source import one_line
+from tasks.sources.source import Expect, nothing, one_line
 
 log = logging.getLogger(__name__)
 
@@ -261,7 +261,7 @@ class MangaDex:
         async with node.lock:
             return node if node.is_fresh else self._keep_node(chapter_id, (await self._at_home(chapter_id)).base)
 
-    async def read(self, page: Page) -> AsyncGenerator[bytes, None]:
+    async def read(self, page: Page, expect: Expect = nothing, /) -> AsyncGenerator[bytes, None]:
         known = ADDRESS.fullmatch(page.address)
         if not known or ".." in known[2]:
             raise PageForbidden(source=self.name)
@@ -274,7 +274,7 @@ class MangaDex:
         base = node.base
         url, seen = f"{base}/{known[2]}", _Seen()
         try:
-            async with aclosing(self._checked(url, known[3], seen)) as chunks:
+            async with aclosing(self._checked(url, known[3], seen, expect)) as chunks:
                 async for chunk in chunks:
                     yield chunk
         except PageError as error:
@@ -287,14 +287,14 @@ class MangaDex:
             raise
         self._report(seen.report(url, success=True))
 
-    async def _checked(self, url: str, name: str, seen: _Seen) -> AsyncGenerator[bytes, None]:
+    async def _checked(self, url: str, name: str, seen: _Seen, expect: Expect) -> AsyncGenerator[bytes, None]:
         """The picture's bytes. Raises `PageError`, and `PageBroken` at the end where they are not what its name says."""
         digest = hashlib.sha256()
 
         def note(headers: Mapping[str, str]) -> None:
             seen.headers = headers
 
-        async with aclosing(self._http.read(Page(address=url), note)) as chunks:
+        async with aclosing(self._http.read(Page(address=url), expect, note)) as chunks:
             async for chunk in chunks:
                 seen.size += len(chunk)
                 digest.update(chunk)

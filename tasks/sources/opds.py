@@ -35,7 +35,7 @@ from tasks.models import (
 from tasks.setting_values import Catalog
 from tasks.sources.http import Answer, SourceHttp, is_as_it_was, unless
 from tasks.sources.opds_feed import TERMS, Entry, Feed, NoFeed, read_description, read_feed
-from tasks.sources.source import one_line
+from tasks.sources.source import Expect, nothing, one_line
 
 log = logging.getLogger(__name__)
 
@@ -225,12 +225,14 @@ class Opds:
         filled = UNUSED.sub(_filled, path)
         return tuple(Page(address=filled.replace(PAGE_NUMBER, str(number))) for number in range(count))
 
-    async def read(self, page: Page) -> AsyncGenerator[bytes, None]:
+    async def read(self, page: Page, expect: Expect = nothing, /) -> AsyncGenerator[bytes, None]:
         try:
             path = self._restored(page.address)
         except NotFound:
             raise PageForbidden(source=self.name) from None
-        async with aclosing(self._http.read(Page(address=f"{self._origin}{path}", headers=self._headers))) as chunks:
+        async with aclosing(
+            self._http.read(Page(address=f"{self._origin}{path}", headers=self._headers), expect)
+        ) as chunks:
             try:
                 async for chunk in chunks:
                     yield chunk

@@ -11,13 +11,21 @@ An adapter promises, and the contract test (`tests/tasks/sources/contract.py`) c
 * Ids go back into it as they came out, whatever they hold; no text of a person reaches a URL or a path unescaped.
 """
 
-from collections.abc import AsyncGenerator, Mapping, Sequence
+from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 from typing import Protocol
 
 from tasks.models import NO_FILTERS, Filters, Link, Listing, MangaDetails, Page, Quality, SearchPage
 
 LONGEST_QUERY = 200
 """Characters of a query that a source is asked for."""
+
+
+Expect = Callable[[int], None]
+"""Is told how many bytes are about to come."""
+
+
+def nothing(_size: int, /) -> None:
+    """For who need not know how many bytes come."""
 
 
 class Source(Protocol):
@@ -67,8 +75,10 @@ class Source(Protocol):
     async def pages(self, chapter_id: str, quality: Quality = Quality.ORIGINAL, /) -> tuple[Page, ...]:
         """The chapter's pages in reading order, at least one, in that quality where the source has it."""
 
-    def read(self, page: Page) -> AsyncGenerator[bytes, None]:
+    def read(self, page: Page, expect: Expect = nothing, /) -> AsyncGenerator[bytes, None]:
         """The page's bytes in chunks, one attempt: who reads tries again by `PageError.retry_helps`.
+
+        `expect` is told before the first chunk how many bytes will come, where that is known.
 
         Raises `PageError` before or between chunks; a body shorter than announced is a `PageBroken`.
         """

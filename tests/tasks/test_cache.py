@@ -1,5 +1,6 @@
 """Whole chapters on disk: exact keys, a limit, and nothing that is not whole."""
 
+import hashlib
 import os
 import time
 from pathlib import Path
@@ -156,3 +157,25 @@ def test_a_chapter_that_lost_a_file_goes_and_comes_anew(jobs: Jobs, tmp_path: Pa
     assert jobs.taken("a") is None
     bodies = jobs.kept("a", 2)
     assert jobs.taken("a") == bodies
+
+
+def test_chapters_of_one_archive_take_its_room_once_and_until_the_last_goes(tmp_path: Path) -> None:
+    jobs = Jobs(tmp_path)
+    archive = tmp_path / "1.1.zip"
+    bodies = [picture(shade) for shade in range(4)]
+    archive.write_bytes(b"".join(bodies))
+    offset = 0
+    for key, body in zip("abcd", bodies, strict=True):
+        digest = hashlib.sha256(body).hexdigest()
+        jobs.cache.keep(key, [PageFile(1, archive, len(body), digest, ".jpg", offset)])
+        offset += len(body)
+    jobs.kept("e", 5)
+    indexes = sum(path.stat().st_size for path in (tmp_path / "chapters").rglob("index.json"))
+    assert jobs.cache.size == indexes + archive.stat().st_size + (tmp_path / "1" / "pages.1").stat().st_size
+    for age, key in enumerate("edcba"):
+        os.utime(tmp_path / "chapters" / key, (time.time() - age, time.time() - age))
+    # The oldest three of it free next to nothing, and the last one all the rest.
+    for key in "abc":
+        assert jobs.cache.shrink(jobs.cache.size - 1) < 300, key
+    assert jobs.cache.shrink(jobs.cache.size - 1) > archive.stat().st_size
+    assert [jobs.taken(key) is not None for key in "abcde"] == [False, False, False, False, True]

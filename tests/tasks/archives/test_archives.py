@@ -12,10 +12,11 @@ import pytest
 import xmlschema
 from PIL import Image
 
+from tasks.archives.growing import GrowingZip
 from tasks.archives.names import archive_name, chapter_folder, chapter_folders, chapter_range
 from tasks.archives.parts import ARCHIVE_OVERHEAD, ENTRY_OVERHEAD, ChapterPages, PageFile, Part, plan
 from tasks.archives.pictures import make_smaller
-from tasks.archives.zip import Archive, Checkpoint, GrowingZip
+from tasks.archives.zip import Archive, Checkpoint
 from tasks.jobs.job import Failure, Missing
 from tasks.models import ArchiveFormat, Chapter, DownloadRequest, Split
 
@@ -91,6 +92,7 @@ def never() -> None:
 
 
 def write_zip(archive: Archive, unfinished: Path, file: Path, checkpoint: Checkpoint) -> None:
+    unfinished.unlink(missing_ok=True)  # that is a name for one file in a job
     with ExitStack() as stack:
         growing = GrowingZip(unfinished)
         stack.callback(growing.abandon)
