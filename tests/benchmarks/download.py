@@ -28,6 +28,7 @@ class Runs:
     cpu: list[float] = field(default_factory=list)
     floors: list[Cost] = field(default_factory=list)
     bytes: int = 0
+    written: list[int] = field(default_factory=list)
 
     @property
     def floor(self) -> float:
@@ -53,9 +54,10 @@ async def compare(url: str, at: Installation, folder: Path, chapters: int, round
         runs.floors.append(await floor(url, chapters, folder / str(n)))
         shutil.rmtree(folder / str(n))
         quiet_disk()
-        before = at.cpu()
+        before, written = at.cpu(), at.written()
         wall, runs.bytes = await one(at, range(chapters))
         runs.cpu.append(at.cpu() - before)
+        runs.written.append(at.written() - written)
         runs.ours.append(wall)
     return runs
 
@@ -82,6 +84,7 @@ async def wire(folder: Path, rounds: int) -> list[Figure]:
         Figure("  × bound", median(large.ours) / large_bound, "×", 1.05),
         Figure("  × floor", median(large.ours) / large.floor, "×", 0.88),
         Figure("  CPU × curl + zip", median(large.cpu) / large.floor_cpu, "×", 0.75),
+        Figure("  written to the disk × pages", median(large.written) / large.bytes, "×", 1.05),
         Figure("  CPU a GB", median(large.cpu) / large.bytes * 1e9, "s"),
         Figure("  floor's CPU a GB", large.floor_cpu / large.bytes * 1e9, "s"),
     ]

@@ -59,6 +59,10 @@ class Installation:
         """Seconds of CPU that these took by now."""
         return sum(_cpu(pid) for pid in self.doing)
 
+    def written(self) -> int:
+        """Bytes that these wrote to the disk by now, or will have when it is in step with them."""
+        return sum(_written(pid) for pid in self.doing)
+
     def peak(self) -> float:
         """Megabytes of memory that the largest of these had at most."""
         return max(_peak(pid) for pid in self.doing)
@@ -107,6 +111,11 @@ def _uuid(number: int) -> str:
 def _cpu(pid: int) -> float:
     fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
     return (int(fields[11]) + int(fields[12])) / TICKS
+
+
+def _written(pid: int) -> int:
+    lines = Path(f"/proc/{pid}/io").read_text().splitlines()
+    return next(int(line.split()[1]) for line in lines if line.startswith("write_bytes"))
 
 
 def _peak(pid: int) -> float:
