@@ -66,8 +66,9 @@ class JobFolder:
         return folder / f"{name}.{self.fence}.zip"
 
     def size(self) -> int:
-        """Bytes that are there already."""
-        return sum(file.stat().st_size for file in self.path.rglob("*") if file.is_file())
+        """Bytes that are there already, those of a file with several names once."""
+        found = [file.stat() for file in self.path.rglob("*") if file.is_file()]
+        return sum({one.st_ino: one.st_size for one in found}.values())
 
     def discard_parts(self) -> None:
         """Remove what earlier attempts had not finished."""
