@@ -19,10 +19,10 @@ from pathlib import Path
 
 from pydantic import ValidationError
 
-from tasks.archives.growing import NO_LINKS
 from tasks.archives.parts import PageFile
 from tasks.models import Chapter, Quality, Value
 from tasks.page_folder import PageFolder, StoredPage
+from tasks.workspace import NO_LINKS
 
 log = logging.getLogger(__name__)
 

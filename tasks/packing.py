@@ -63,15 +63,16 @@ class Packer(AbstractContextManager["Packer"]):
         self._planner = Planner(request.part_limit, request.split)
         self._growing: dict[int, GrowingZip] = {}
         self._lock = threading.Lock()
+        self._takes_pages = False
         self._places = 0
         self._saved = 0
         self._spoiled: list[Missing] = []
 
     def placing(self) -> Placing | None:
-        """Where pages belong before their chapters are added; None where they have to be made over, or the format waits."""
-        if self._steps or WRITERS[self._request.format]:
-            return None
-        return Placing(self._request, self._zip_at)
+        """Where pages may be put before their chapters are added; None = nowhere. Ask for it before the first is added."""
+        goes_in_as_it_is = not self._steps and WRITERS[self._request.format] is None
+        self._takes_pages = goes_in_as_it_is and self._folder.takes_pages()
+        return Placing(self._request, self._zip_at) if self._takes_pages else None
 
     def add(self, chapter: ChapterPages, checkpoint: Checkpoint) -> None:
         """Take the next chapter in the order of the request. A ZIP has it from now on; other formats wait for the end."""
@@ -110,7 +111,8 @@ class Packer(AbstractContextManager["Packer"]):
     def _zip_at(self, place: int) -> GrowingZip:
         with self._lock:
             if place not in self._growing:
-                self._growing[place] = GrowingZip(self._folder.growing(f"{place + 1}"))
+                unfinished = self._folder.growing if self._takes_pages else self._folder.file_part
+                self._growing[place] = GrowingZip(unfinished(f"{place + 1}"), takes=self._takes_pages)
             return self._growing[place]
 
     def _grow(self, place: int, piece: ChapterPages, checkpoint: Checkpoint) -> None:
@@ -122,7 +124,7 @@ class Packer(AbstractContextManager["Packer"]):
     def _pack_anew(self, place: int, checkpoint: Checkpoint) -> None:
         """Pack the part into another file; what is in this one stays there, and is copied."""
         self._growing[place].abandon()
-        self._growing[place] = GrowingZip(self._folder.growing(f"{place + 1}-anew"), takes=False)
+        self._growing[place] = GrowingZip(self._folder.file_part(f"{place + 1}"))
         for piece in self._planner.parts[place].chapters:
             self._growing[place].add(piece, checkpoint)
 

@@ -3,7 +3,7 @@
 Machines may share it or have one each; `DATA_DIR/disk` has a name by which those who share it know that they do.
 
 <job id>/pages/<chapter place>/                  whole, checked pages, see page_folder.py; anything ending in .part is not
-<job id>/pages/<n>.<fence>.zip                   the nth archive while it grows; pages may be in there as well
+<job id>/pages/<n>.<fence>.zip                   the nth archive while it grows, if pages are put straight into it
 <job id>/made/<step>/<chapter place>/<page>[-<piece>].<type>   pages in another form; made again when another worker packs
 <job id>/files/<name>.zip                        finished archives
 
@@ -11,6 +11,7 @@ Below `chapters`, for all jobs:
 <key>/                                           a whole chapter, see cache.py; a folder ending in .part is not, or not any more
 """
 
+import errno
 import re
 import secrets
 import shutil
@@ -26,6 +27,8 @@ JOB_ID = re.compile(r"[0-9a-f]{16}")
 NAME_BYTES = 200
 """Longest file or folder name we make; file systems end at 255 bytes, and `.part` and a number may follow."""
 
+NO_LINKS = {errno.EPERM, errno.EXDEV, errno.EMLINK, errno.ENOTSUP, errno.ENOSYS}
+"""What a disk without links answers."""
 KEPT_FREE = 100_000_000
 """Bytes of the disk that no job may count on: records and logs live there as well."""
 FIRST_GUESS_OF_A_CHAPTER = 5_000_000
@@ -60,10 +63,33 @@ class JobFolder:
         return PageFolder(self.path / "pages" / f"{chapter:04}", self.fence)
 
     def growing(self, name: str) -> Path:
-        """Where an archive grows; what was put into it stays until the pages are discarded."""
+        """Where an archive grows into which pages are put; those stay until all pages are discarded."""
         folder = self.path / "pages"
         folder.mkdir(parents=True, exist_ok=True)
         return folder / f"{name}.{self.fence}.zip"
+
+    def takes_pages(self) -> bool:
+        """Whether pages may be put straight into growing archives.
+
+        One attempt's may have some, or they would pile up with each that ends early. And what is finished has to stay
+        where its pages are known to be, which takes a second name.
+        """
+        return not any((self.path / "pages").glob("*.zip")) and self._has_links()
+
+    def _has_links(self) -> bool:
+        file, link = (self.file_part(name) for name in ("linked", "link"))
+        try:
+            file.touch()
+            link.hardlink_to(file)
+        except OSError as error:
+            if error.errno not in NO_LINKS:
+                raise
+            return False
+        else:
+            return True
+        finally:
+            file.unlink(missing_ok=True)
+            link.unlink(missing_ok=True)
 
     def size(self) -> int:
         """Bytes that are there already, those of a file with several names once."""

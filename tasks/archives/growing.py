@@ -1,6 +1,5 @@
 """A ZIP that takes chapters as they come, and pages of the next ones before they are whole."""
 
-import errno
 import os
 import threading
 import zipfile
@@ -29,9 +28,6 @@ from tasks.archives.zip import (
 )
 from tasks.models import ArchiveFormat
 
-NO_LINKS = {errno.EPERM, errno.EXDEV, errno.EMLINK, errno.ENOTSUP, errno.ENOSYS}
-"""What a disk without links answers."""
-
 
 class Misplaced(Exception):
     """Pages were put where others have to go; all of them are whole, and where they were put."""
@@ -52,11 +48,11 @@ class GrowingZip:
     """An archive at `unfinished` that takes chapters one by one, as they come.
 
     Blocks for as long as it takes: use it in threads, one after the other, and raise something in `checkpoint` to end it.
-    Everything raises `OSError`. Pages may be put into it before their chapter is added, from any thread; nothing is ever
-    written over them.
+    Everything raises `OSError`. If it `takes` pages, they may be put into it before their chapter is added, from any thread;
+    nothing is ever written over them.
     """
 
-    def __init__(self, unfinished: Path, *, takes: bool = True) -> None:
+    def __init__(self, unfinished: Path, *, takes: bool = False) -> None:
         self._unfinished = unfinished
         self._file = unfinished.open("xb")
         self._target = _Zip(self._file, "w", zipfile.ZIP_STORED)
@@ -123,7 +119,7 @@ class GrowingZip:
     def finish(self, archive: Archive, file: Path) -> None:
         """Write what the archive says of itself, look whether all of it is there, and let `file` be it.
 
-        Pages that were put here stay where they are as well. Raises `Misplaced`, and has not changed then.
+        Pages that were put here stay where they were put as well. Raises `Misplaced`, and has not changed then.
         """
         if self._put:
             raise Misplaced
@@ -136,7 +132,12 @@ class GrowingZip:
         written = [told(entry) for entry in self._target.infolist()]
         del self._target  # its entries, which are read once more now, take a kilobyte each
         validate(self._unfinished, written)
-        _let_be(self._unfinished, file)
+        if self._takes:
+            part = file.with_name(f"{self._unfinished.name}.part")
+            part.hardlink_to(self._unfinished)
+            part.rename(file)
+        else:
+            self._unfinished.rename(file)
 
     def abandon(self) -> None:
         """Leave it as it is."""
@@ -147,16 +148,3 @@ class GrowingZip:
             self._target.fp = None  # or it would write the contents of a file that nobody wants
             with suppress(OSError):
                 self._file.close()
-
-
-def _let_be(unfinished: Path, file: Path) -> None:
-    """Let `file` be the unfinished one, which stays where others may know pages of it, if the disk has links."""
-    part = file.with_name(f"{unfinished.name}.part")
-    try:
-        part.hardlink_to(unfinished)
-    except OSError as error:
-        if error.errno not in NO_LINKS:
-            raise
-        unfinished.rename(file)
-    else:
-        part.rename(file)

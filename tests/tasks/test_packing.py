@@ -71,8 +71,8 @@ def test_what_ends_early_leaves_no_file(tmp_path: Path) -> None:
     stored = [put(pages, 1, picture(1))]
     with pytest.raises(Enough), Packer(request, JobFolder(tmp_path / "job", 1), shrink=False) as packer:
         packer.add(ChapterPages(chapter, "Chapter 0001", 1, stored), stop)
-    (left,) = (tmp_path / "job").rglob("*.*")
-    assert left.parent.name == "pages"
+    (left,) = (tmp_path / "job" / "files").iterdir()
+    assert left.suffix == ".part"
     assert not zipfile.is_zipfile(left)
 
 

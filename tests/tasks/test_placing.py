@@ -85,20 +85,25 @@ class Download:
                 assert body
                 yield page, body
 
-    def fetch(self, packer: Packer, placing: Placing | None) -> None:
-        """Sixteen pages at a time, of which any may be the first that is there; a chapter is packed when it is whole."""
-        folders = [self.folder.pages_of(place) for place in range(len(self.chapters))]
-        waiting = [(place, n) for place, pages in enumerate(self.chapters) for n in range(1, len(pages) + 1)]
+    def fetch(self, packer: Packer, placing: Placing | None, chapters: int) -> None:
+        """The first chapters, but for what is there by now.
+
+        Sixteen pages at a time, of which any may be the first that is there; a chapter is packed when it is whole.
+        """
+        folders = [self.folder.pages_of(place) for place in range(chapters)]
+        waiting = []
         for place, folder in enumerate(folders):
-            folder.open()
-            folder.note_total(len(self.chapters[place]))
+            self.pages[place] = folder.open()
+            numbers = range(1, len(self.chapters[place]) + 1)
+            waiting += [(place, number) for number in numbers if number not in self.pages[place]]
+            folder.note_total(len(numbers))
             if placing:
-                placing.open(place, len(self.chapters[place]), range(1, len(self.chapters[place]) + 1))
+                placing.open(place, len(numbers), numbers, list(self.pages[place].values()))
         packed = 0
-        while waiting:
+        while packed < chapters:
             under_way, waiting = waiting[:16], waiting[16:]
             self._come(under_way, folders, placing)
-            while packed < len(self.chapters) and (not waiting or waiting[0][0] > packed):
+            while packed < chapters and (not waiting or waiting[0][0] > packed):
                 self._pack(packer, packed)
                 packed += 1
 
@@ -130,7 +135,7 @@ class Download:
     def run(self, *, at_once: bool = True) -> list[bytes]:
         """The files that come of it."""
         with Packer(self.request, self.folder, shrink=False) as packer:
-            self.fetch(packer, packer.placing() if at_once else None)
+            self.fetch(packer, packer.placing() if at_once else None, len(self.chapters))
             result: Result = packer.finish([], nothing)
         return [self.folder.finished(file.name).read_bytes() for file in result.files]
 
@@ -198,18 +203,20 @@ def test_a_page_too_large_for_the_memory_is_copied(tmp_path: Path) -> None:
     assert [download.put(download.pages[0][number]) for number in (1, 2, 3)] == [True, False, True]
 
 
-def test_a_disk_without_links_has_the_archive_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_on_a_disk_without_links_pages_outlive_the_archive(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def refuse(*_: object) -> None:
         raise OSError(errno.EPERM, "no links here")
 
     monkeypatch.setattr(os, "link", refuse)
-    [file] = Download(JobFolder(tmp_path, 1), some(2, 20)).run()
+    [file] = Download(JobFolder(tmp_path / "put", 1), some(2, 20)).run()
     assert [file] == Download(JobFolder(tmp_path / "copied", 1), some(2, 20)).run(at_once=False)
+    # A worker that is killed now has the whole job left to the next one.
+    assert [len(JobFolder(tmp_path / "put", 2).pages_of(place).open()) for place in range(2)] == [20, 20]
 
 
 @pytest.fixture
 def growing(tmp_path: Path) -> Iterator[GrowingZip]:
-    growing = GrowingZip(tmp_path / "growing.zip")
+    growing = GrowingZip(tmp_path / "growing.zip", takes=True)
     yield growing
     growing.abandon()
 
@@ -256,3 +263,15 @@ def test_nothing_is_put_over_a_chapter(tmp_path: Path, growing: GrowingZip) -> N
     body = PICTURES[0]
     assert growing.put(len(LARGE), PageFile(1, Path(), len(body), "", ".jpg"), body) is None
     assert growing.put(2 * len(LARGE), PageFile(1, Path(), len(body), "", ".jpg"), body)
+
+
+def test_attempts_that_end_early_do_not_pile_up(tmp_path: Path) -> None:
+    chapters = some(8, 20)
+    for attempt in range(1, 8):
+        download = Download(JobFolder(tmp_path / "put", attempt), chapters)
+        download.folder.discard_parts()
+        with Packer(download.request, download.folder, shrink=False) as packer:
+            download.fetch(packer, packer.placing(), attempt)
+    [file] = Download(JobFolder(tmp_path / "copied", 1), chapters).run(at_once=False)
+    assert download.folder.size() < 2.2 * len(file)
+    assert [file] == Download(JobFolder(tmp_path / "put", 8), chapters).run()
