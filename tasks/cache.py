@@ -14,7 +14,7 @@ import time
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from pydantic import ValidationError
@@ -29,6 +29,8 @@ log = logging.getLogger(__name__)
 VERSION = 1
 """Of what is kept here; older entries are not found any more."""
 INDEX = "index.json"
+COPIES = "pages"
+"""The file of those that can't be linked."""
 LONGEST_KEPT = 7 * 24 * 3600
 """Seconds after which a source is asked anew: some put better pages under an old id."""
 ABANDONED_SECONDS = 600
@@ -97,10 +99,13 @@ class ChapterCache:
             return
         part = self._folder / f"{key}.{secrets.token_hex(8)}.part"
         part.mkdir(parents=True)
-        for path in {page.path for page in pages}:
-            _link(path, part / path.name)
-        listed = tuple(StoredPage.of(page, page.path.name) for page in pages)
-        (part / INDEX).write_text(Index(pages=listed).model_dump_json())
+        try:
+            listed = _linked(pages, part)
+        except OSError as error:
+            if error.errno not in NO_LINKS:
+                raise
+            listed = _copied(pages, part / COPIES)
+        (part / INDEX).write_text(Index(pages=tuple(listed)).model_dump_json())
         self._remove(self._folder / key)  # one that is too old
         try:
             part.rename(self._folder / key)
@@ -159,6 +164,22 @@ class ChapterCache:
 
 def _size(entries: Iterable[_Entry]) -> int:
     return sum({inode: size for entry in entries for inode, size in entry.files.items()}.values())
+
+
+def _linked(pages: Sequence[PageFile], folder: Path) -> list[StoredPage]:
+    for path in {page.path for page in pages}:
+        (folder / path.name).hardlink_to(path)
+    return [StoredPage.of(page, page.path.name) for page in pages]
+
+
+def _copied(pages: Sequence[PageFile], file: Path) -> list[StoredPage]:
+    """The pages alone: the archive that they are in may be much larger, and the same for each chapter."""
+    listed = []
+    with file.open("wb") as target:
+        for page in pages:
+            listed.append(StoredPage.of(replace(page, offset=target.tell()), file.name))
+            target.writelines(page.chunks())
+    return listed
 
 
 def _link(source: Path, target: Path) -> None:

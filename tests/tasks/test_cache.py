@@ -1,5 +1,6 @@
 """Whole chapters on disk: exact keys, a limit, and nothing that is not whole."""
 
+import errno
 import hashlib
 import os
 import time
@@ -159,16 +160,35 @@ def test_a_chapter_that_lost_a_file_goes_and_comes_anew(jobs: Jobs, tmp_path: Pa
     assert jobs.taken("a") == bodies
 
 
+def pages_of(archive: Path, bodies: list[bytes], before: int = 0) -> list[PageFile]:
+    """The archive now, with these pages in it behind so many other bytes."""
+    archive.write_bytes(b"".join([bytes(before), *bodies]))
+    pages = []
+    for number, body in enumerate(bodies, start=1):
+        pages.append(PageFile(number, archive, len(body), hashlib.sha256(body).hexdigest(), ".jpg", before))
+        before += len(body)
+    return pages
+
+
+def test_where_nothing_can_be_linked_a_chapter_is_kept_without_what_else_is_in_its_archive(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*_: object) -> None:
+        raise OSError(errno.EXDEV, "another disk")
+
+    monkeypatch.setattr(os, "link", refuse)
+    jobs = Jobs(tmp_path)
+    bodies = [picture(shade) for shade in range(3)]
+    jobs.cache.keep("a", pages_of(tmp_path / "1.1.zip", bodies, before=10**6))
+    assert jobs.cache.size < 10**5
+    assert jobs.taken("a") == bodies
+
+
 def test_chapters_of_one_archive_take_its_room_once_and_until_the_last_goes(tmp_path: Path) -> None:
     jobs = Jobs(tmp_path)
     archive = tmp_path / "1.1.zip"
-    bodies = [picture(shade) for shade in range(4)]
-    archive.write_bytes(b"".join(bodies))
-    offset = 0
-    for key, body in zip("abcd", bodies, strict=True):
-        digest = hashlib.sha256(body).hexdigest()
-        jobs.cache.keep(key, [PageFile(1, archive, len(body), digest, ".jpg", offset)])
-        offset += len(body)
+    for key, page in zip("abcd", pages_of(archive, [picture(shade) for shade in range(4)]), strict=True):
+        jobs.cache.keep(key, [page])
     jobs.kept("e", 5)
     indexes = sum(path.stat().st_size for path in (tmp_path / "chapters").rglob("index.json"))
     assert jobs.cache.size == indexes + archive.stat().st_size + (tmp_path / "1" / "pages.1").stat().st_size
