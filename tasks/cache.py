@@ -121,7 +121,7 @@ class ChapterCache:
     def shrink(self, wanted: int | None = None) -> int:
         """Remove what is too old or too much, down to `wanted` bytes where less than the limit; how many bytes went."""
         limit = self._limit if wanted is None else min(wanted, self._limit)
-        entries = sorted(self._entries(), key=lambda entry: entry.used_at)
+        entries = _oldest_first(list(self._entries()))
         users = Counter(inode for entry in entries for inode in entry.files)
         size = before = _size(entries)
         for entry in entries:
@@ -160,6 +160,15 @@ class ChapterCache:
         except OSError:
             return
         shutil.rmtree(going, ignore_errors=True)
+
+
+def _oldest_first(entries: Sequence[_Entry]) -> list[_Entry]:
+    """An entry counts as young as the youngest it has a file in common with: before that goes, it frees nothing."""
+    youngest: dict[int, float] = {}
+    for entry in entries:
+        for inode in entry.files:
+            youngest[inode] = max(entry.used_at, youngest.get(inode, 0))
+    return sorted(entries, key=lambda entry: (max(youngest[inode] for inode in entry.files), entry.used_at))
 
 
 def _size(entries: Iterable[_Entry]) -> int:

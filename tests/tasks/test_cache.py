@@ -199,3 +199,14 @@ def test_chapters_of_one_archive_take_its_room_once_and_until_the_last_goes(tmp_
         assert jobs.cache.shrink(jobs.cache.size - 1) < 300, key
     assert jobs.cache.shrink(jobs.cache.size - 1) > archive.stat().st_size
     assert [jobs.taken(key) is not None for key in "abcde"] == [False, False, False, False, True]
+
+
+def test_what_would_free_nothing_does_not_go_first(tmp_path: Path) -> None:
+    jobs = Jobs(tmp_path)
+    for key, page in zip("abc", pages_of(tmp_path / "1.1.zip", [picture(shade) for shade in range(3)]), strict=True):
+        jobs.cache.keep(key, [page])
+    jobs.kept("d", 5)
+    for age, key in enumerate("cdba"):
+        os.utime(tmp_path / "chapters" / key, (time.time() - age, time.time() - age))
+    jobs.cache.shrink(jobs.cache.size - 2000)
+    assert [jobs.taken(key) is not None for key in "abcd"] == [True, True, True, False]
