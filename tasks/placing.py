@@ -7,16 +7,15 @@ stays missing, a chapter that does not fit into its part after all) costs a copy
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
 
 from tasks.archives.growing import GrowingZip
 from tasks.archives.names import chapter_folders
-from tasks.archives.parts import ChapterPages, PageFile, Planner
+from tasks.archives.parts import ENTRY_OVERHEAD, ChapterPages, PageFile, Planner
 from tasks.archives.zip import header_size
 from tasks.models import DownloadRequest
 
 CAUTION = 2
-"""A page of unknown size counts as so many of the largest one so far: what is put into a part too many is copied."""
+"""Pages of unknown size may have so many times what is usual so far: a part into which too many were put is copied."""
 
 
 @dataclass
@@ -27,11 +26,18 @@ class _Coming:
     wanted: Sequence[int] | None = None
     """None = its source has not said what pages it has."""
     expected: dict[int, PageFile | None] = field(default_factory=dict)
+    known: int = 0
+    """Bytes that the expected pages take in a part."""
     part: int | None = None
-    """Where it goes to; None = not known yet, or nothing is put there."""
+    """Where it goes to; None = not known yet."""
     next: int = 0
     """How many of the wanted pages have a place, or none."""
     end: int = 0
+    """Where the last of them ends, from where the chapter begins."""
+
+    def expect(self, number: int, page: PageFile | None) -> None:
+        self.known += _taken(page) - _taken(self.expected.get(number))
+        self.expected[number] = page
 
     def with_pages(self, pages: Sequence[PageFile]) -> ChapterPages:
         return ChapterPages(self.shape.chapter, self.shape.folder, self.shape.total, pages)
@@ -49,7 +55,8 @@ class Placing:
         self._chapters = [_Coming(shape) for shape in shapes]
         self._at = 0
         self._ends: dict[int, int] = {}
-        self._largest = 0
+        self._sizes = 0
+        self._sizes_known = 0
         self._places: dict[tuple[int, int], tuple[int, int]] = {}
 
     def open(self, chapter: int, total: int, wanted: Sequence[int], there: Sequence[PageFile] = ()) -> None:
@@ -57,13 +64,13 @@ class Placing:
         coming = self._chapters[chapter]
         coming.shape = ChapterPages(coming.shape.chapter, coming.shape.folder, total, ())
         coming.wanted = wanted
-        coming.expected = {page.number: page for page in there}
+        for page in there:
+            coming.expect(page.number, page)
         self._go_on()
 
     def miss(self, chapter: int, number: int) -> None:
         """That page will not come."""
-        self._chapters[chapter].expected[number] = None
-        self._go_on()
+        self._tell(chapter, number, None)
 
     def spot(self, chapter: int, number: int) -> "PageSpot":
         """Of that page."""
@@ -71,9 +78,9 @@ class Placing:
 
     def expect(self, chapter: int, page: PageFile) -> None:
         """The page has that size and suffix."""
-        self._largest = max(self._largest, page.size)
-        self._chapters[chapter].expected[page.number] = page
-        self._go_on()
+        self._sizes += page.size
+        self._sizes_known += 1
+        self._tell(chapter, page.number, page)
 
     def put(self, chapter: int, page: PageFile, body: bytes) -> PageFile | None:
         """The page in its archive; None = its place is not known, or taken. Raises `OSError`."""
@@ -81,6 +88,11 @@ class Placing:
             return None
         part, start = place
         return self._archive(part).put(start, page, body)
+
+    def _tell(self, chapter: int, number: int, page: PageFile | None) -> None:
+        if chapter >= self._at:
+            self._chapters[chapter].expect(number, page)
+            self._go_on()
 
     def _go_on(self) -> None:
         while self._at < len(self._chapters) and self._is_through(self._at):
@@ -101,18 +113,20 @@ class Placing:
         return True
 
     def _place(self, place: int, coming: _Coming, page: PageFile) -> None:
-        if not coming.end:
-            coming.part = self._planner.place_for(coming.with_pages(self._guessed(coming)))
-            coming.end = self._ends.get(coming.part, 0) if coming.part is not None else 0
-        start = coming.end + header_size(coming.shape.name_of(page))
-        coming.end = start + page.size
-        if coming.part is not None and coming.end <= self._limit:  # a server may say what it likes
-            self._places[place, page.number] = (coming.part, start)
+        if coming.part is None:
+            most = coming.known + self._guess(coming)
+            coming.part = self._planner.place_for(coming.shape.chapter, coming.known, most)
+        coming.end += header_size(coming.shape.name_of(page)) + page.size
+        if coming.part is None:
+            return
+        end = self._ends.get(coming.part, 0) + coming.end
+        if end <= self._limit:  # a server may say what it likes
+            self._places[place, page.number] = (coming.part, end - page.size)
 
-    def _guessed(self, coming: _Coming) -> list[PageFile]:
-        unknown = PageFile(0, Path(), CAUTION * self._largest, "", "")
-        pages = [coming.expected.get(number, unknown) for number in coming.wanted or ()]
-        return [page for page in pages if page]
+    def _guess(self, coming: _Coming) -> int:
+        """Bytes that the pages of unknown size may take at most."""
+        usual = self._sizes // max(1, self._sizes_known)
+        return (len(coming.wanted or ()) - len(coming.expected)) * (CAUTION * usual + ENTRY_OVERHEAD)
 
     def _settle(self, coming: _Coming) -> None:
         """All sizes are known: where the chapter really goes to."""
@@ -124,6 +138,10 @@ class Placing:
             size = sum(header_size(piece.name_of(page)) + page.size for page in piece.pages)
             self._ends[part] = self._ends.get(part, 0) + size
             self._planner.parts[part].chapters.clear()  # nobody asks for them here
+
+
+def _taken(page: PageFile | None) -> int:
+    return page.size + ENTRY_OVERHEAD if page else 0
 
 
 @dataclass(frozen=True)

@@ -148,13 +148,13 @@ class Planner:
         self._before = whole.chapter
         return [(self._part_for(piece), piece) for piece in _pieces(whole, self._limit)]
 
-    def place_for(self, whole: ChapterPages) -> int | None:
-        """Where the next chapter would go as it is; None = it would be cut."""
-        size = _size(whole.pages)
-        if size > self._limit:
+    def place_for(self, chapter: Chapter, least: int, most: int) -> int | None:
+        """Where the next chapter will go, if its pages take from `least` to `most` bytes; None = it depends, or may be cut."""
+        if most > self._limit:
             return None
-        fits = self.parts and size <= self._room and not self._must_part(whole.chapter)
-        return len(self.parts) - 1 if fits else len(self.parts)
+        if not self.parts or least > self._room or self._must_part(chapter):
+            return len(self.parts)
+        return len(self.parts) - 1 if most <= self._room else None
 
     def _must_part(self, chapter: Chapter) -> bool:
         """Whether no file holds both the chapter and the one before it."""

@@ -158,6 +158,13 @@ def test_pages_are_written_once(tmp_path: Path) -> None:
     assert notes < 9 * 20 * 250
 
 
+def test_most_pages_are_written_once_where_there_are_several_files(tmp_path: Path) -> None:
+    download = Download(JobFolder(tmp_path, 1), some(40, 30), prompt=True, limit=room_for(200))
+    files = download.run()
+    assert len(files) > 6
+    assert download.folder.size() < 1.5 * sum(map(len, files))
+
+
 @pytest.mark.parametrize("seed", range(60))
 def test_the_bytes_are_the_same_however_pages_come(tmp_path: Path, seed: int) -> None:
     chance = random.Random(seed)
