@@ -193,7 +193,10 @@ class Incoming:
         return page
 
     def _page(self, suffix: str) -> PageFile:
-        return PageFile(self._number, Path(), self._size, self._digest.hexdigest(), suffix)
+        page = PageFile(self._number, Path(), self._size, self._digest.hexdigest(), suffix)
+        if self._spot:  # not every server says before how large a page is, or says it rightly
+            self._spot.expect(page)
+        return page
 
     def discard(self) -> None:
         """Remove what came of a page that did not come to its end."""

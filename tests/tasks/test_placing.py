@@ -3,7 +3,7 @@
 import errno
 import os
 import random
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -35,8 +35,8 @@ class Coming:
 
     incoming: Incoming
     body: bytes | None
-    size: int
-    """As it is announced."""
+    size: int | None
+    """As it is announced, if it is."""
     is_announced: bool = False
 
     def go_on(self) -> PageFile | None:
@@ -45,7 +45,8 @@ class Coming:
             return None
         if not self.is_announced:
             self.is_announced = True
-            self.incoming.expect(self.size)
+            if self.size is not None:
+                self.incoming.expect(self.size)
             self.incoming.add(self.body[:100])
             return None
         self.incoming.add(self.body[100:])
@@ -65,6 +66,8 @@ class Download:
     """How often a page is announced with another size than it has."""
     format: ArchiveFormat = ArchiveFormat.ZIP
     prompt: bool = False
+    unannounced: Collection[tuple[int, int]] = ()
+    """Chapters, by place, and numbers of the pages whose size nobody says before."""
 
     def __post_init__(self) -> None:
         wanted = tuple(Chapter(id=f"c{n}", number=str(n), volume=str(n // 3)) for n in range(1, len(self.chapters) + 1))
@@ -123,8 +126,9 @@ class Download:
         place, number = one
         body = self.chapters[place][number - 1]
         wrong = self.chance.choice([-90, 90]) if self.chance.random() < self.wrong else 0
+        size = None if one in self.unannounced else len(body or b"") + wrong
         spot = placing.spot(place, number) if placing else None
-        return Coming(folders[place].incoming(number, 10**9, spot), body, len(body or b"") + wrong)
+        return Coming(folders[place].incoming(number, 10**9, spot), body, size)
 
     def _pack(self, packer: Packer, place: int) -> None:
         pages = [self.pages[place][number] for number in sorted(self.pages[place])]
@@ -251,6 +255,12 @@ def test_no_page_is_put_over_another(growing: GrowingZip) -> None:
     assert growing.put(10 * size, page, body)
     assert [growing.put(at, page, body) is not None for at in (10 * size - 1, 10 * size, 11 * size - 1)] == [False] * 3
     assert [growing.put(at, page, body) is not None for at in (9 * size, 11 * size, 30 * size)] == [True] * 3
+
+
+def test_a_page_of_unknown_size_does_not_hold_up_all_that_follow(tmp_path: Path) -> None:
+    download = Download(JobFolder(tmp_path, 1), some(4, 20), prompt=True, unannounced=[(0, 5)])
+    download.run()
+    assert all(download.put(page) for pages in download.pages[2:] for page in pages.values())
 
 
 def test_what_a_server_says_of_sizes_is_not_believed_beyond_a_file(tmp_path: Path) -> None:
