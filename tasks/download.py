@@ -88,7 +88,7 @@ class Downloader:
     """Fetches the chapters of one job into its folder, over at most `connections` at a time.
 
     A page may have `max_bytes`. `share` is where other jobs' chapters are; None = this one is on its own. `placing` knows where
-    pages belong in the archives; None = nothing is put there.
+    pages belong in the archives; None = nothing is put there any more.
     """
 
     request: DownloadRequest
@@ -189,6 +189,9 @@ class Downloader:
             if page := there.get(number):
                 fetched.pages[number] = page
                 (self.meter.page_found if shared else self.meter.page_kept)(place, page.size)
+        if shared:
+            # It comes into the archive as well, and what is kept for others from there would keep it once more.
+            self.placing = None
         if self.placing:
             self.placing.open(place, total, fetched.wanted, fetched.in_order)
 

@@ -8,10 +8,11 @@ import pytest
 from bot.settings import BotSettings
 from tasks import pipeline
 from tasks.archives.zip import Checkpoint
+from tasks.cache import cache_key
 from tasks.errors import LeaseLost
 from tasks.jobs.job import JobState, Progress
 from tasks.jobs.store import JobStore, Lease
-from tasks.models import Chapter, DownloadRequest
+from tasks.models import Chapter, DownloadRequest, Quality
 from tasks.pipeline import _in_thread
 from tasks.workspace import Workspace
 from tests.conftest import on_database
@@ -39,6 +40,10 @@ async def test_a_cancelled_thread_is_out_before_anything_else_happens() -> None:
     assert ended.is_set()
 
 
+async def report(_state: JobState, _progress: Progress) -> None:
+    """Nobody looks."""
+
+
 @pytest.fixture
 def settings(settings: BotSettings) -> BotSettings:
     """A database no worker listens at."""
@@ -63,9 +68,6 @@ async def test_a_worker_that_was_cut_off_harms_nobody_who_took_over(
     request = DownloadRequest(source="mangapill", title="T", chapters=(Chapter(id=shelf.chapter(1)),))
     job_id, _, _ = await store.create_or_join(request, "telegram:1", 5)
 
-    async def report(state: JobState, progress: Progress) -> None:
-        pass
-
     cut_off = asyncio.create_task(pipeline.run(job_id, settings, report))
     await soon(lambda: shelf.server.count("/1-2.jpg"), "the page asked for")
     first = await store.read(job_id)
@@ -83,3 +85,18 @@ async def test_a_worker_that_was_cut_off_harms_nobody_who_took_over(
     with pytest.raises(LeaseLost):
         await cut_off
     assert made.exists() != folder_goes
+
+
+async def test_what_others_have_is_not_kept_for_them_once_more(
+    settings: BotSettings, store: JobStore, source_server: WebServer
+) -> None:
+    shelf = Shelf(source_server)
+    settings = settings.model_copy(update={"mangapi_url": source_server.url, "consumet_providers": ("mangapill",)})
+    chapters = tuple(Chapter(id=shelf.chapter(number)) for number in (1, 2))
+    for wanted in (chapters[:1], chapters):
+        request = DownloadRequest(source="mangapill", title="T", chapters=wanted)
+        job_id, _, _ = await store.create_or_join(request, "telegram:1", 5)
+        assert await pipeline.run(job_id, settings, report)
+    assert source_server.count("/1-1.jpg") == 1
+    kept = Workspace(settings).chapters / cache_key("mangapill", chapters[1], Quality.ORIGINAL)
+    assert sorted(file.name for file in kept.iterdir()) == ["index.json", "pages.1"]
