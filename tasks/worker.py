@@ -46,7 +46,7 @@ from tasks.titles.schedule import round_seconds
 log = logging.getLogger(__name__)
 
 GARBAGE = 10_000
-"""New objects after which it is looked what may go: of Python's own 700, a job makes that many with every few pages."""
+"""After so many new objects it is looked for what may go: by Python's own 700, that would be every few pages."""
 
 app.steps["consumer"].add(Alive)
 
