@@ -22,7 +22,7 @@ from pydantic import ValidationError
 from tasks.archives.parts import PageFile
 from tasks.models import Chapter, Quality, Value
 from tasks.page_folder import PageFolder, StoredPage
-from tasks.workspace import NO_LINKS
+from tasks.workspace import NO_LINKS, sizes
 
 log = logging.getLogger(__name__)
 
@@ -147,8 +147,7 @@ class ChapterCache:
                         shutil.rmtree(path, ignore_errors=True)
                     continue
                 self._index(path)
-                found = [file.stat() for file in path.iterdir()]
-                yield _Entry(path, path.stat().st_mtime, {one.st_ino: one.st_size for one in found})
+                yield _Entry(path, path.stat().st_mtime, sizes(path.iterdir()))
             except (OSError, ValidationError):
                 self._remove(path)
 

@@ -15,6 +15,7 @@ import errno
 import re
 import secrets
 import shutil
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -39,6 +40,12 @@ def needed_bytes(chapters: int, usual: int) -> int:
     """What has to be free for so many chapters; `usual` are the bytes of one, going by earlier jobs (0 = not known)."""
     # Twice: what can't be put into its archive at once is written once more.
     return 2 * chapters * (usual or FIRST_GUESS_OF_A_CHAPTER) + KEPT_FREE
+
+
+def sizes(files: Iterable[Path]) -> dict[int, int]:
+    """Bytes of these files by inode: one of several names is there once."""
+    found = [file.stat() for file in files]
+    return {one.st_ino: one.st_size for one in found}
 
 
 def safe_name(text: str, fallback: str, limit: int = NAME_BYTES) -> str:
@@ -93,8 +100,7 @@ class JobFolder:
 
     def size(self) -> int:
         """Bytes that are there already, those of a file with several names once."""
-        found = [file.stat() for file in self.path.rglob("*") if file.is_file()]
-        return sum({one.st_ino: one.st_size for one in found}.values())
+        return sum(sizes(file for file in self.path.rglob("*") if file.is_file()).values())
 
     def discard_parts(self) -> None:
         """Remove what earlier attempts had not finished."""

@@ -108,7 +108,7 @@ class GrowingZip:
 
     def _written(self, name: str, page: PageFile, checkpoint: Checkpoint) -> dict[str, Any]:
         """See to it that the page is next in the archive; what the manifest says of it."""
-        if page.path != self._unfinished or page.crc is None:
+        if page.path != self._unfinished:
             return write_page(self._target, name, page, checkpoint)
         checkpoint()
         info = entry(name)

@@ -69,7 +69,7 @@ def _types(file: BinaryIO) -> tuple[str, ...]:
     here = file.tell()
     head = file.read(8)
     file.seek(here)
-    if not head.endswith(AVIF_BOX):
+    if likely_suffix(head) != SUFFIXES["AVIF"]:
         return TYPES
     from PIL import AvifImagePlugin  # noqa: F401, PLC0415 - a megabyte and a half of a worker's memory
 

@@ -29,7 +29,7 @@ class PageFile:
     suffix: str
     offset: int = 0
     piece: int = 0
-    crc: int | None = None
+    crc: int = 0
     """Its CRC-32, where its bytes were put straight into an archive."""
 
     @classmethod
